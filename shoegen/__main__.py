@@ -1,0 +1,3 @@
+from shoegen.cli import main
+
+main(prog_name="shoegen")

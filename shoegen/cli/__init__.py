@@ -1,0 +1,67 @@
+"""The `shoegen` command. Each command is one file here; torch is imported inside the bodies only."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import click
+
+from shoegen import __version__
+from shoegen.errors import ShoegenError
+
+
+class _OneLineError(click.ClickException):
+    """Shows `error: …` and exits with 1."""
+
+    def show(self, file: object = None) -> None:
+        click.echo(f"error: {self.message}", err=True)
+
+
+class _CommandFiles(click.Group):
+    """Finds the commands by their file names and loads only the one that is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        names = (module.name for module in pkgutil.iter_modules(__path__))
+        return sorted(name.replace("_", "-") for name in names if not name.startswith("_"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        return importlib.import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if self.get_command(ctx, args[0]) is None:
+                known = ", ".join(self.list_commands(ctx))
+                raise click.UsageError(
+                    f"No such command {args[0]!r}; the commands are {known}.", ctx
+                ) from error
+            raise
+
+    def invoke(self, ctx: click.Context) -> object:
+        with _errors_as_one_line(debug=ctx.params["debug"]):
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _errors_as_one_line(*, debug: bool) -> Iterator[None]:
+    try:
+        yield
+    except ShoegenError as error:
+        if debug:
+            raise
+        raise _OneLineError(" ".join(str(error).split())) from error
+
+
+@click.group(cls=_CommandFiles, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="shoegen")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Generative shoe design: segment shoes, train generators, edit along measured axes."""
