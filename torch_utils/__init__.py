@@ -1,0 +1,1 @@
+"""Run folders, atomic files, checkpoints, seeds, statistics: what every training shares."""

@@ -1,0 +1,88 @@
+"""Training state on disk: plain state dicts, written whole, checked by SHA-256 when read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shoegen.errors import FileFormatError
+from shoegen.torch_utils.files import atomic_write, write_json
+
+_MANIFEST = "checkpoints.json"
+
+
+def save_checkpoint(folder: Path, images: int, state: dict[str, Any], *, keep: int) -> Path:
+    """Adds a checkpoint to `folder` and removes all but the newest `keep`.
+
+    A checkpoint counts only once the manifest names it, with its hash; a crash at any moment leaves the
+    older ones usable.
+
+    Args:
+        folder: the run folder.
+        images: how many images training has shown; names the file.
+        state: nested dicts and lists of tensors, numbers and strings.
+        keep: how many to keep, at least 1.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getbuffer()
+    path = folder / f"checkpoint-{images:09d}.pt"
+    with atomic_write(path) as file:
+        file.write(content)
+    entries = [entry for entry in _read_manifest(folder) if entry["file"] != path.name]
+    entries.append({"file": path.name, "images": images, "sha256": hashlib.sha256(content).hexdigest()})
+    write_json(folder / _MANIFEST, entries[-keep:])
+    for entry in entries[:-keep]:
+        (folder / entry["file"]).unlink(missing_ok=True)
+    return path
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint of a run folder, or None."""
+    entries = _read_manifest(folder)
+    return folder / entries[-1]["file"] if entries else None
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads a checkpoint; unpickles nothing but tensors and plain values.
+
+    Raises:
+        FileFormatError: not there, truncated, altered, or not a checkpoint.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileFormatError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+    for entry in _read_manifest(path.parent):
+        if entry["file"] == path.name and entry["sha256"] != hashlib.sha256(content).hexdigest():
+            raise FileFormatError(
+                f"{path}: its SHA-256 is not the recorded one; it is damaged, resume from another"
+            )
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        raise FileFormatError(
+            f"{path}: not a checkpoint, or a truncated one; expected a .pt file of a run folder"
+        ) from error
+    if not isinstance(state, dict):
+        raise FileFormatError(f"{path}: got a {type(state).__name__}, expected the state of a training run")
+    return state
+
+
+def _read_manifest(folder: Path) -> list[dict[str, Any]]:
+    try:
+        return json.loads((folder / _MANIFEST).read_bytes())
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise FileFormatError(
+            f"{folder / _MANIFEST}: cannot be read ({error}); remove it to start anew"
+        ) from error

@@ -1,0 +1,69 @@
+"""Live progress: a bar with figures on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+
+class LiveProgress:
+    """How far a job is.
+
+    Args:
+        task: what is being done, such as "training".
+        total: how much there is to do, in `unit`.
+        unit: such as "kimg" or "images".
+        done: how much was done before (a resumed run).
+    """
+
+    def __init__(self, task: str, total: float, *, unit: str, done: float = 0.0) -> None:
+        self._task, self._total, self._unit = task, total, unit
+        self._first, self._started = done, time.monotonic()
+        self._bar: Progress | None = None
+        if sys.stderr.isatty():
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[figures]}"),
+                console=Console(stderr=True),
+            )
+            self._id = self._bar.add_task(task, total=total, completed=done, figures="")
+
+    def update(self, done: float, figures: str = "") -> None:
+        """Shows that `done` of the total is done, with `figures` and the time that is left."""
+        elapsed = time.monotonic() - self._started
+        eta = elapsed / (done - self._first) * (self._total - done) if done > self._first else float("nan")
+        text = f"{done:g}/{self._total:g} {self._unit}  {figures}  ETA {format_seconds(eta)}"
+        if self._bar:
+            self._bar.update(self._id, completed=done, figures=text)
+        else:
+            print(f"{self._task} {text}", file=sys.stderr, flush=True)
+
+    def message(self, text: str) -> None:
+        """A line that stays."""
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+
+def format_seconds(seconds: float) -> str:
+    """75 → "1m 15s"; NaN → "?"."""
+    if seconds != seconds:
+        return "?"
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}h {minute:02d}m" if hours else f"{minute}m {second:02d}s" if minute else f"{second}s"

@@ -1,0 +1,105 @@
+"""The folder of a training run: config.json, log.jsonl, TensorBoard events, samples, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from shoegen.errors import ConfigError, FileFormatError, OutputError
+from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
+from shoegen.torch_utils.files import atomic_write, check_writable, write_json
+
+
+class RunFolder:
+    """What a run leaves on disk. Progress is counted in images shown.
+
+    `create` starts a run, `resume` goes on with one; use it as a context manager.
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any], state: dict[str, Any] | None) -> None:
+        self.path = path
+        self.config = config
+        self.state = state  # of the checkpoint that the run goes on from; None for a new run
+        images = state["images"] if state else 0
+        self._rewind_log(images)
+        self._log = open(self.path / "log.jsonl", "a")  # noqa: SIM115
+        from torch.utils.tensorboard import SummaryWriter  # a second of imports that only training needs
+
+        self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=images or None)
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], config: dict[str, Any]) -> Self:
+        """A new run with this configuration.
+
+        Raises:
+            OutputError: cannot be written, or holds a run already.
+        """
+        path = Path(path)
+        if (path / "config.json").exists():
+            raise OutputError(
+                f"{path} holds a run already; choose another --out, or go on with it with --resume"
+            )
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"cannot use {path} as a run folder: it is a file; choose another --out")
+        check_writable(path / "config.json")
+        write_json(path / "config.json", config)
+        return cls(path, config, None)
+
+    @classmethod
+    def resume(cls, path: str | os.PathLike[str]) -> Self:
+        """The run in `path`, from its newest checkpoint, or from its start if it has none yet.
+
+        Raises:
+            ConfigError: there is no run in `path`.
+            FileFormatError: its configuration or checkpoint is damaged.
+        """
+        path = Path(path)
+        if not (path / "config.json").exists():
+            raise ConfigError(f"--resume: no run in {path}; expected the run folder of an earlier training")
+        check_writable(path / "config.json")
+        try:
+            config = json.loads((path / "config.json").read_bytes())
+        except ValueError as error:
+            raise FileFormatError(
+                f"{path / 'config.json'} is not JSON ({error}); restore it or start anew"
+            ) from error
+        checkpoint = latest_checkpoint(path)
+        return cls(path, config, load_checkpoint(checkpoint) if checkpoint else None)
+
+    def log(self, images: int, figures: dict[str, float]) -> None:
+        """One line of JSON and one point of each TensorBoard curve."""
+        self._log.write(json.dumps({"images": images, **figures}) + "\n")
+        self._log.flush()
+        for name, value in figures.items():
+            self._board.add_scalar(name, value, images)
+
+    def save_checkpoint(self, images: int, state: dict[str, Any], *, keep: int = 2) -> Path:
+        """Keeps `state` (and the image count) to resume from."""
+        return save_checkpoint(self.path, images, {"images": images, **state}, keep=keep)
+
+    def close(self) -> None:
+        self._log.close()
+        self._board.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _rewind_log(self, images: int) -> None:
+        # A run that was killed has logged beyond its last checkpoint; those images will be shown again.
+        path = self.path / "log.jsonl"
+        if not path.exists():
+            return
+        kept = []
+        for line in path.read_text().splitlines():
+            try:
+                if json.loads(line)["images"] <= images:
+                    kept.append(line + "\n")
+            except ValueError:  # the line that was being written
+                break
+        with atomic_write(path) as file:
+            file.write("".join(kept).encode())
