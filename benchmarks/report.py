@@ -1,0 +1,35 @@
+"""What every benchmark prints: one `name value unit` line per figure, and the same as JSON."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from pathlib import Path
+
+from shoegen.torch_utils.files import write_json
+
+
+class Report:
+    """Figures in the order they were measured.
+
+    report = Report()
+    report.add("mean_iou", 0.93, "share")
+    report.write("figures.json")
+    """
+
+    def __init__(self) -> None:
+        self.figures: list[dict[str, float | str | None]] = []
+
+    def add(self, name: str, value: float, unit: str) -> None:
+        """Prints a figure and keeps it. What could not be measured, NaN, is null in the JSON."""
+        print(f"{name} {value:.6g} {unit}", flush=True)
+        self.figures.append(
+            {"name": name, "value": float(value) if math.isfinite(value) else None, "unit": unit}
+        )
+
+    def write(self, json_path: str | Path | None) -> None:
+        """Writes the figures and the machine they come from; no path, no file."""
+        if json_path is not None:
+            machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+            write_json(json_path, {"machine": machine, "figures": self.figures})

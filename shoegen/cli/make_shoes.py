@@ -1,0 +1,32 @@
+"""`shoegen make-shoes`: a data set of synthetic shoes."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+
+@click.command()
+@click.option("--count", default=20000, show_default=True, help="Number of shoes.")
+@click.option("--resolution", default=128, show_default=True, help="Side of the square pictures, 32 to 1024.")
+@click.option("--seed", default=0, show_default=True, help="The i-th shoe depends on the seed and i alone.")
+@click.option("--workers", default=os.cpu_count() or 1, show_default="one per core", help="Processes.")
+@click.option("--out", required=True, type=click.Path(), help="The zip to write.")
+def command(count: int, resolution: int, seed: int, workers: int, out: str) -> None:
+    """Draw shoes in side view with part maps and true measures, and write them as a data-set zip.
+
+    The zip holds images/, masks/, labels.json and attributes.json (millimetres), which training reads.
+    """
+    from shoegen.data.synthetic import make_dataset
+    from shoegen.torch_utils.progress import LiveProgress
+
+    every = max(count // 50, 1)
+    with LiveProgress("drawing", count, unit="shoes") as progress:
+
+        def report(done: int) -> None:
+            if done % every == 0:
+                progress.update(done)
+
+        make_dataset(out, count=count, resolution=resolution, seed=seed, workers=workers, progress=report)
+    click.echo(f"{out}: {count} shoes at {resolution}×{resolution}")

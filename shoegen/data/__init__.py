@@ -1,0 +1,1 @@
+"""Images, data sets and label maps; `synthetic` draws shoes."""

@@ -1,0 +1,137 @@
+"""Data sets of synthetic shoes: pictures, part maps and true attributes in one zip."""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import os
+import signal
+import zipfile
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from shoegen.data.labels import SHOE_PARTS
+from shoegen.data.synthetic.parameters import ShoeParameters
+from shoegen.data.synthetic.render import RenderedShoe, check_resolution, render_shoe
+from shoegen.errors import ConfigError, ShoegenError
+from shoegen.torch_utils.files import atomic_write
+
+CHUNK = 16  # shoes per task given to a worker
+
+
+def sample_parameters(seed: int, index: int) -> ShoeParameters:
+    """The parameters of the `index`-th shoe of `seed`; no other shoe has a say in them."""
+    return ShoeParameters.sample(np.random.default_rng([seed, index]))
+
+
+def render(seed: int, index: int, resolution: int) -> RenderedShoe:
+    """The `index`-th shoe of `seed` at (resolution, resolution), as `make_dataset` writes it."""
+    return render_shoe(sample_parameters(seed, index), resolution)
+
+
+def make_dataset(
+    path: str | os.PathLike[str],
+    *,
+    count: int,
+    resolution: int = 128,
+    seed: int = 0,
+    workers: int = 1,
+    progress: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Writes `count` shoes as a zip: images/%08d.png, masks/%08d.png, labels.json and attributes.json.
+
+    attributes.json is {"unit": "mm", "attributes": {image: {attribute: mm}}, "metadata": {image: {…}}}.
+    The same arguments give the same bytes, whatever `workers` is. `progress` hears how many shoes are done.
+
+    Raises:
+        ConfigError: count or workers below 1, a negative seed, or a resolution outside 32–1024.
+        OutputError: the path cannot be written; nothing is left there.
+    """
+    check_resolution(resolution)
+    for name, value, low in (("count", count, 1), ("workers", workers, 1), ("seed", seed, 0)):
+        if value < low:
+            raise ConfigError(f"{name} is {value}, expected {low} or more; choose a larger {name}")
+    attributes: dict[str, dict[str, float]] = {}
+    metadata: dict[str, dict[str, Any]] = {}
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for index, (image, mask, measures, make) in enumerate(_shoes(count, resolution, seed, workers)):
+            name = f"images/{index:08d}.png"
+            _write(archive, name, image)
+            _write(archive, f"masks/{index:08d}.png", mask)
+            attributes[name], metadata[name] = measures, make
+            progress(index + 1)
+        labels = [{"name": n, "color": c} for n, c in zip(SHOE_PARTS.names, SHOE_PARTS.colors)]
+        _write(archive, "labels.json", json.dumps(labels).encode())
+        described = {"unit": "mm", "attributes": attributes, "metadata": metadata}
+        _write(archive, "attributes.json", json.dumps(described).encode())
+
+
+Encoded = tuple[bytes, bytes, dict[str, float], dict[str, Any]]
+
+
+def _shoes(count: int, resolution: int, seed: int, workers: int) -> Iterator[Encoded]:
+    """Encoded shoes in order, made here or by a pool of processes."""
+    chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+    make = partial(_make_chunk, seed=seed, resolution=resolution)
+    if workers == 1:
+        for chunk in chunks:
+            yield from make(chunk)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks of whoever calls
+    try:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+            pending: deque[Future[list[Encoded]]] = deque()
+            try:
+                for chunk in chunks:
+                    pending.append(pool.submit(make, chunk))
+                    # Enough to keep them busy; more would only fill the memory.
+                    if len(pending) > 2 * workers:
+                        yield from pending.popleft().result()
+                while pending:
+                    yield from pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+    except BrokenProcessPool as error:
+        raise ShoegenError(
+            "a drawing process ended unexpectedly, perhaps for want of memory; try fewer workers"
+        ) from error
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    cv2.setNumThreads(1)
+
+
+def _make_chunk(indices: range, *, seed: int, resolution: int) -> list[Encoded]:
+    return [_encode(sample_parameters(seed, index), resolution) for index in indices]
+
+
+def _encode(parameters: ShoeParameters, resolution: int) -> Encoded:
+    shoe = render_shoe(parameters, resolution)
+    _, image = cv2.imencode(".png", shoe.image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    mask = io.BytesIO()
+    palette = Image.fromarray(shoe.part_map)
+    palette.putpalette([value for color in SHOE_PARTS.colors for value in color])
+    palette.save(mask, "PNG", compress_level=1)
+    measures = {name: round(value, 3) for name, value in shoe.attributes.items()}
+    return image.tobytes(), mask.getvalue(), measures, parameters.metadata
+
+
+def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(
+        name, date_time=(1980, 1, 1, 0, 0, 0)
+    )  # no clock: the same shoes are the same bytes
+    entry.external_attr = 0o644 << 16
+    if name.endswith(".json"):
+        entry.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(entry, content)
