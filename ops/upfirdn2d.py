@@ -1,0 +1,125 @@
+"""Upsample, FIR-filter and downsample a batch of images (StyleGAN2, arXiv 1912.04958, appendix B)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from shoegen.errors import ConfigError
+
+Pair = int | Sequence[int]
+
+
+def setup_filter(taps: Sequence[float] | Sequence[Sequence[float]] | Tensor, *, gain: float = 1.0) -> Tensor:
+    """A 2-D FIR filter with unit DC gain, times `gain`.
+
+    Args:
+        taps: (n,) taps of a separable filter, or (h, w) of any filter.
+
+    Returns:
+        (h, w) float32.
+    """
+    f = torch.as_tensor(taps, dtype=torch.float32)
+    if f.ndim not in (1, 2) or f.numel() == 0:
+        raise ConfigError(f"filter: got shape {tuple(f.shape)}, expected (taps,) or (height, width)")
+    if f.ndim == 1:
+        f = torch.outer(f, f)
+    return f / f.sum() * gain
+
+
+def upfirdn2d(
+    x: Tensor,
+    f: Tensor,
+    *,
+    up: Pair = 1,
+    down: Pair = 1,
+    padding: Pair = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+) -> Tensor:
+    """Inserts zeros, pads or crops, convolves every channel with `f`, and keeps every `down`-th pixel.
+
+    Args:
+        x: (N, C, H, W).
+        f: (fh, fw) filter.
+        up, down: whole factors, one number or (x, y).
+        padding: pixels added around the upsampled image, one number, (x, y) or
+            (left, right, top, bottom); negative crops.
+        flip_filter: False convolves, True correlates.
+        gain: factor on the result.
+
+    Returns:
+        (N, C, (H·up + top + bottom − fh) // down + 1, likewise for the width).
+    """
+    up_x, up_y = pair(up)
+    down_x, down_y = pair(down)
+    left, right, top, bottom = padding_of(padding)
+    channels = x.shape[1]
+    height, width = x.shape[2] * up_y + top + bottom, x.shape[3] * up_x + left + right
+    if height < f.shape[0] or width < f.shape[1]:
+        raise ConfigError(
+            f"upfirdn2d: the padded image is {height}×{width}, smaller than the {f.shape[0]}×{f.shape[1]} filter"
+        )
+
+    f = ((f.flip(0, 1) if flip_filter else f) * gain).to(x.dtype).expand(channels, 1, *f.shape)
+    if up_x > 1 or up_y > 1:
+        # A transposed convolution skips the inserted zeros. It returns every window that touches the image,
+        # so padding becomes cropping: what it can crop by itself, the same on both sides, saves a copy.
+        fh, fw = f.shape[2:]
+        edges = [left - (fw - 1), right - (fw - up_x), top - (fh - 1), bottom - (fh - up_y)]
+        crop_x, crop_y = max(0, -max(edges[:2])), max(0, -max(edges[2:]))
+        x = F.conv_transpose2d(x, f, stride=(up_y, up_x), padding=(crop_y, crop_x), groups=channels)
+        x = F.pad(x, [edges[0] + crop_x, edges[1] + crop_x, edges[2] + crop_y, edges[3] + crop_y])
+        return x[:, :, ::down_y, ::down_x]
+    same_on_both_sides = left == right >= 0 and top == bottom >= 0
+    if not same_on_both_sides:
+        x = F.pad(x, [left, right, top, bottom])
+    return F.conv2d(
+        x,
+        f.flip(2, 3),  # conv2d correlates
+        stride=(down_y, down_x),
+        padding=(top, left) if same_on_both_sides else 0,
+        groups=channels,
+    )
+
+
+def upsample2d(x: Tensor, f: Tensor, *, up: int = 2) -> Tensor:
+    """(N, C, H, W) → (N, C, H·up, W·up), aligned so that the filter is centred and brightness is kept."""
+    return upfirdn2d(x, f, up=up, padding=resample_padding(f, up=up), gain=up**2)
+
+
+def downsample2d(x: Tensor, f: Tensor, *, down: int = 2) -> Tensor:
+    """(N, C, H, W) → (N, C, H/down, W/down), low-passed by `f`, aligned so that the filter is centred."""
+    return upfirdn2d(x, f, down=down, padding=resample_padding(f, down=down))
+
+
+def resample_padding(f: Tensor, *, up: int = 1, down: int = 1) -> tuple[int, int, int, int]:
+    """(left, right, top, bottom) that centre `f` and make the size exactly `up` times or 1 / `down`."""
+    fh, fw = f.shape
+    if up > 1:
+        return (fw + up - 1) // 2, (fw - up) // 2, (fh + up - 1) // 2, (fh - up) // 2
+    return (fw - down + 1) // 2, (fw - down) // 2, (fh - down + 1) // 2, (fh - down) // 2
+
+
+def pair(value: Pair) -> tuple[int, int]:
+    """`n` → (n, n); (x, y) as it is."""
+    x, y = (value, value) if isinstance(value, int) else value
+    if x < 1 or y < 1:
+        raise ConfigError(f"up and down: got {value}, expected whole numbers of at least 1")
+    return x, y
+
+
+def padding_of(value: Pair) -> tuple[int, int, int, int]:
+    """`n`, (x, y) or (left, right, top, bottom) → (left, right, top, bottom)."""
+    values = [value] if isinstance(value, int) else list(value)
+    if len(values) == 1:
+        values = values * 4
+    elif len(values) == 2:
+        values = [values[0], values[0], values[1], values[1]]
+    if len(values) != 4:
+        raise ConfigError(f"padding: got {len(values)} numbers, expected 1, 2 or 4")
+    left, right, top, bottom = values
+    return left, right, top, bottom
