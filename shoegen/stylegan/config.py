@@ -1,0 +1,178 @@
+"""Configurations: keyword-only dataclasses; presets are functions; the run folder keeps them as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from shoegen.errors import ConfigError
+
+Architecture = Literal["orig", "skip", "resnet"]
+
+
+class _JsonConfig:
+    """A dataclass that is kept as plain JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Raises ConfigError for names that this version does not know."""
+        known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ConfigError(
+                f"{cls.__name__}: unknown options {', '.join(unknown)}; expected {', '.join(sorted(known))}"
+            )
+        return cls(**values)
+
+
+def check_resolution(resolution: int) -> int:
+    """Raises ConfigError unless `resolution` is a power of two from 4 to 1024."""
+    if resolution < 4 or resolution > 1024 or resolution & (resolution - 1):
+        raise ConfigError(f"resolution: got {resolution}, expected a power of two from 4 to 1024")
+    return resolution
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig(_JsonConfig):
+    """The generator. Channels at resolution r: min(channel_base // r, channel_max)."""
+
+    resolution: int
+    z_dim: int = 512
+    w_dim: int = 512
+    c_dim: int = 0
+    mapping_layers: int = 8
+    channel_base: int = 32768
+    channel_max: int = 512
+    architecture: Architecture = "skip"
+
+    def __post_init__(self) -> None:
+        check_resolution(self.resolution)
+        _check_architecture(self.architecture)
+
+    def channels(self, resolution: int) -> int:
+        return min(self.channel_base // resolution, self.channel_max)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig(_JsonConfig):
+    """The discriminator. `mapping_layers` concerns conditional training only."""
+
+    resolution: int
+    c_dim: int = 0
+    mapping_layers: int = 8
+    channel_base: int = 32768
+    channel_max: int = 512
+    architecture: Architecture = "resnet"
+    mbstd_group: int = 4
+
+    def __post_init__(self) -> None:
+        check_resolution(self.resolution)
+        _check_architecture(self.architecture)
+
+    def channels(self, resolution: int) -> int:
+        return min(self.channel_base // resolution, self.channel_max)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig(_JsonConfig):
+    """Adaptive augmentation (arXiv 2006.06676): p moves so that r_t stays at `target`."""
+
+    mode: Literal["ada", "fixed", "none"] = "ada"
+    pipe: str = "bgc"
+    p: float = 0.0  # where ada starts, and what fixed keeps
+    target: float = 0.6
+    interval: int = 4  # batches between adjustments
+    speed_kimg: float = 500.0  # images that take p from 0 to 1
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("ada", "fixed", "none"):
+            raise ConfigError(f"augment: got {self.mode!r}, expected ada, fixed or none")
+        if not 0 <= self.p <= 1:
+            raise ConfigError(f"augment p: got {self.p}, expected 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(_JsonConfig):
+    """A whole training run. Lengths are counted in images or kimg (thousands of images shown)."""
+
+    generator: GeneratorConfig
+    discriminator: DiscriminatorConfig
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    batch: int = 32
+    learning_rate: float = 0.0025
+    r1_gamma: float = 1.0
+    r1_interval: int = 16
+    path_length_weight: float = 2.0
+    path_length_decay: float = 0.01
+    path_length_interval: int = 4
+    path_length_batch_shrink: int = 2
+    style_mixing: float = 0.9
+    ema_kimg: float = 10.0
+    ema_rampup: float | None = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        group = self.discriminator.mbstd_group
+        if self.batch < 1 or self.batch % min(group, self.batch):
+            raise ConfigError(f"batch: got {self.batch}, expected a multiple of the mbstd group {group}")
+        if self.generator.resolution != self.discriminator.resolution:
+            raise ConfigError("resolution: generator and discriminator differ; give both the same")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        parts: dict[str, type[_JsonConfig]] = {
+            "generator": GeneratorConfig,
+            "discriminator": DiscriminatorConfig,
+            "augment": AugmentConfig,
+        }
+        values = {
+            name: parts[name].from_dict(value) if name in parts else value for name, value in values.items()
+        }
+        return super().from_dict(values)
+
+
+def auto_config(
+    resolution: int, *, batch: int | None = None, augment: AugmentConfig | None = None
+) -> TrainingConfig:
+    """The published `auto` preset for one device: everything follows from the resolution."""
+    check_resolution(resolution)
+    if batch is None:
+        batch = max(min(4096 // resolution, 32), 1)
+    channel_base = 32768 if resolution >= 512 else 16384
+    return TrainingConfig(
+        generator=GeneratorConfig(resolution=resolution, mapping_layers=2, channel_base=channel_base),
+        discriminator=DiscriminatorConfig(
+            resolution=resolution, channel_base=channel_base, mbstd_group=min(batch, 4)
+        ),
+        augment=augment or AugmentConfig(),
+        batch=batch,
+        learning_rate=0.002 if resolution >= 1024 else 0.0025,
+        r1_gamma=0.0002 * resolution**2 / batch,
+        ema_kimg=batch * 10 / 32,
+    )
+
+
+def cpu_config(
+    resolution: int, *, batch: int | None = None, augment: AugmentConfig | None = None
+) -> TrainingConfig:
+    """`auto`, narrowed to what a laptop's CPU trains in hours: at most 128 channels, z and w of 128, batch 16."""
+    config = auto_config(resolution, batch=batch or 16, augment=augment)
+    return dataclasses.replace(
+        config,
+        generator=dataclasses.replace(
+            config.generator, z_dim=128, w_dim=128, channel_base=1024, channel_max=128
+        ),
+        discriminator=dataclasses.replace(config.discriminator, channel_base=1024, channel_max=128),
+    )
+
+
+PRESETS = {"auto": auto_config, "cpu": cpu_config}
+
+
+def _check_architecture(architecture: str) -> None:
+    if architecture not in ("orig", "skip", "resnet"):
+        raise ConfigError(f"architecture: got {architecture!r}, expected orig, skip or resnet")
