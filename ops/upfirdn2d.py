@@ -72,11 +72,11 @@ def upfirdn2d(
         edges = [left - (fw - 1), right - (fw - up_x), top - (fh - 1), bottom - (fh - up_y)]
         crop_x, crop_y = max(0, -max(edges[:2])), max(0, -max(edges[2:]))
         x = F.conv_transpose2d(x, f, stride=(up_y, up_x), padding=(crop_y, crop_x), groups=channels)
-        x = F.pad(x, [edges[0] + crop_x, edges[1] + crop_x, edges[2] + crop_y, edges[3] + crop_y])
+        x = _pad(x, [edges[0] + crop_x, edges[1] + crop_x, edges[2] + crop_y, edges[3] + crop_y])
         return x[:, :, ::down_y, ::down_x]
     same_on_both_sides = left == right >= 0 and top == bottom >= 0
     if not same_on_both_sides:
-        x = F.pad(x, [left, right, top, bottom])
+        x = _pad(x, [left, right, top, bottom])
     return F.conv2d(
         x,
         f.flip(2, 3),  # conv2d correlates
@@ -123,3 +123,11 @@ def padding_of(value: Pair) -> tuple[int, int, int, int]:
         raise ConfigError(f"padding: got {len(values)} numbers, expected 1, 2 or 4")
     left, right, top, bottom = values
     return left, right, top, bottom
+
+
+def _pad(x: Tensor, edges: list[int]) -> Tensor:
+    # Zeros first: one side may crop what only the other side's padding brings in.
+    for step in ([max(edge, 0) for edge in edges], [min(edge, 0) for edge in edges]):
+        if any(step):
+            x = F.pad(x, step)
+    return x

@@ -457,10 +457,17 @@ class Discriminator(nn.Module):
             mbstd_group=config.mbstd_group,
         )
 
+    @property
+    def blocks(self) -> list[DiscriminatorBlock]:
+        """From the whole resolution to 8 × 8 pixels."""
+        return [
+            cast(DiscriminatorBlock, self.get_submodule(f"b{resolution}")) for resolution in self.resolutions
+        ]
+
     def forward(self, image: Tensor, c: Tensor | None = None) -> Tensor:
         x, remaining = None, image
-        for resolution in self.resolutions:
-            x, remaining = self.get_submodule(f"b{resolution}")(x, remaining)
+        for block in self.blocks:
+            x, remaining = block(x, remaining)
         x = self.b4(x, remaining)
         if self.config.c_dim:  # projection discriminator (arXiv 1802.05637)
             direction = self.mapping(None, c)

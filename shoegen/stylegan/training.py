@@ -201,8 +201,8 @@ class Trainer:
     def init_from(self, state: dict[str, Any]) -> TransferReport:
         """Takes the weights of another run's checkpoint wherever name and shape agree.
 
-        A generator that grows from a lower resolution starts with the smaller one's picture, enlarged: the new
-        blocks add nothing to it at first.
+        Networks that grow to the double resolution start as the smaller ones: the generator draws their picture,
+        enlarged, and the discriminator judges pictures by their reduction.
 
         Raises:
             FileFormatError: not a StyleGAN checkpoint, or nothing agrees.
@@ -222,12 +222,52 @@ class Trainer:
             raise FileFormatError(
                 "no tensor of the checkpoint fits these networks; train without --init-from"
             )
-        synthesis = self.generator.synthesis
-        for resolution, block in zip(synthesis.resolutions, synthesis.blocks, strict=True):
-            if f"generator.synthesis.b{resolution}.torgb.weight" in report.fresh:
-                nn.init.zeros_(block.torgb.weight)
+        resolution = self.config.generator.resolution
+        if state["config"]["generator"]["resolution"] * 2 == resolution:
+            grow_generator(self.generator)
+            grow_discriminator(self.discriminator, state["discriminator"])
         self.generator_ema.load_state_dict(self.generator.state_dict())
         return report
+
+
+def grow_generator(generator: Generator) -> None:
+    """Lets the last block add nothing to the picture at first (skip architecture only)."""
+    if generator.config.architecture == "skip":
+        nn.init.zeros_(generator.synthesis.blocks[-1].torgb.weight)
+
+
+@torch.no_grad()
+def grow_discriminator(discriminator: Discriminator, smaller: dict[str, Tensor]) -> None:
+    """Lets the first block reduce the picture and apply the colour layer of a `smaller` discriminator.
+
+    Three pairs of channels carry +red, −red, +green … through the leaky ReLUs, which lose nothing of such a pair:
+    lrelu(x) − lrelu(−x) = (1 + α) x. Without this the trained layers see noise until the new block has learned.
+    Resnet architecture only.
+    """
+    block = discriminator.blocks[0]
+    weight = smaller.get(f"b{discriminator.resolutions[1]}.fromrgb.weight")
+    bias = smaller.get(f"b{discriminator.resolutions[1]}.fromrgb.bias")
+    if discriminator.config.architecture != "resnet" or weight is None or bias is None:
+        return
+    if block.fromrgb.weight.shape[0] < 6 or block.conv1.weight.shape[0] != weight.shape[0]:
+        return
+    signs = torch.tensor([1.0, -1.0])
+    spread = torch.kron(torch.eye(3), signs[:, None])  # (6, 3): RGB → pairs
+    gather = torch.kron(torch.eye(3), signs[None, :]) / (
+        1.2 * math.sqrt(2)
+    )  # (3, 6): pairs after lrelu → RGB
+    colors = weight[:, :, 0, 0] / math.sqrt(weight.shape[1])  # (C, 3), as the smaller network used them
+
+    block.fromrgb.weight[:6, :, 0, 0] = spread / block.fromrgb.weight_gain
+    block.fromrgb.bias[:6] = 0
+    block.conv0.weight[:6] = 0
+    block.conv0.weight[:6, :6, 1, 1] = spread @ gather / block.conv0.weight_gain
+    block.conv0.bias[:6] = 0
+    # The block scales its result by √½, which the colour layer did not.
+    block.conv1.weight.zero_()
+    block.conv1.weight[:, :6, 1, 1] = colors @ gather * math.sqrt(2) / block.conv1.weight_gain
+    block.conv1.bias.copy_(bias * math.sqrt(2))
+    block.skip.weight.zero_()
 
 
 @dataclass

@@ -1,0 +1,43 @@
+# Two commands set everything up on a machine with Python ≥ 3.11, make and a compiler: `make demo`, `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test test-slow check bench clean
+
+demo: $(INSTALLED)  ## edit a shoe's heel with the shipped model
+	@mkdir -p out
+	$(BIN)/shoegen edit --direction heel --strengths=-2,-1,0,1,2 --seed 7 --out out/heel.png
+	@echo "The picture is in $(CURDIR)/out/heel.png"
+
+test: $(INSTALLED)  ## all tests but the long ones
+	$(BIN)/python -m pytest -q
+
+test-slow: $(INSTALLED)  ## the long ones
+	$(BIN)/python -m pytest -q -m slow
+
+# mypy does not follow the mapping of setup.py: it is shown the package as it is installed.
+check: $(INSTALLED)  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/types && mkdir -p build/types
+	cp -rs $(CURDIR)/shoegen build/types/ && cp -rs $(CURDIR)/ops $(CURDIR)/torch_utils build/types/shoegen/
+	cd build/types && $(CURDIR)/$(BIN)/mypy --cache-dir $(CURDIR)/.mypy_cache --config-file $(CURDIR)/pyproject.toml -p shoegen
+
+bench: $(INSTALLED)  ## the figures that the README quotes
+	$(BIN)/python benchmarks/edit_quality.py --seeds 200
+	$(BIN)/python benchmarks/sample_quality.py
+	$(BIN)/python benchmarks/segmenter_quality.py
+	$(BIN)/python benchmarks/edit_speed.py
+	$(BIN)/python benchmarks/render_speed.py
+
+clean:
+	rm -rf $(VENV) out build *.egg-info
+
+# Without a build environment of its own the package finds the PyTorch that it will run with.
+$(INSTALLED): setup.py pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade setuptools --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --no-build-isolation --constraint constraints.txt
+	touch $(INSTALLED)

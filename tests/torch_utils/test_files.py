@@ -1,0 +1,64 @@
+import json
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from shoegen.errors import OutputError
+from shoegen.torch_utils.files import atomic_write, check_writable, write_json
+
+
+def test_the_old_file_stays_when_writing_fails(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), atomic_write(path) as file:
+        file.write(b"half of the n")
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_makes_folders_and_honours_the_umask(tmp_path):
+    path = tmp_path / "x" / "y" / "a.json"
+    write_json(path, {"a": 1})
+    assert json.loads(path.read_text()) == {"a": 1}
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+
+
+def test_a_folder_is_no_file_name(tmp_path):
+    with pytest.raises(OutputError, match="it is a folder"):
+        check_writable(tmp_path)
+
+
+def test_a_parent_that_is_a_file_is_said(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match="cannot make the folder"):
+        check_writable(tmp_path / "file" / "a.png")
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path):
+    # A limit on the size of files stands in for the full disk.
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        with pytest.raises(OutputError, match="free space or choose another path"), atomic_write(path) as file:
+            file.write(b"x" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_loads_no_torch():
+    code = "import sys, shoegen.torch_utils.files; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,88 @@
+import json
+
+import pytest
+import torch
+
+from shoegen.errors import ConfigError, FileFormatError, OutputError
+from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
+from shoegen.torch_utils.run_folder import RunFolder
+from shoegen.torch_utils.tensors import load_tensors, save_tensors, tensors_hash
+
+
+def test_checkpoints_are_kept_and_the_newest_is_found(tmp_path):
+    assert latest_checkpoint(tmp_path) is None
+    for images in (10, 20, 30):
+        save_checkpoint(tmp_path, images, {"images": images, "w": torch.full((3,), float(images))}, keep=2)
+    assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["checkpoint-000000020.pt", "checkpoint-000000030.pt"]
+    newest = latest_checkpoint(tmp_path)
+    assert newest is not None
+    assert load_checkpoint(newest)["w"].tolist() == [30, 30, 30]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "other", "missing"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+    path = save_checkpoint(tmp_path, 1, {"w": torch.zeros(100)}, keep=1)
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "other":
+        path = tmp_path / "other.pt"
+        path.write_bytes(b"not a checkpoint")
+    else:
+        path.unlink()
+    with pytest.raises(FileFormatError):
+        load_checkpoint(path)
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save(Payload(), tmp_path / "evil.pt")
+    with pytest.raises(FileFormatError):
+        load_checkpoint(tmp_path / "evil.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_resumed_log_forgets_what_will_be_done_again(tmp_path):
+    with RunFolder.create(tmp_path / "run", {"a": 1}) as run:
+        run.log(10, {"loss": 1.0})
+        run.save_checkpoint(20, {"w": torch.zeros(1)})
+        run.log(20, {"loss": 0.5})
+        run.log(30, {"loss": 0.4})
+    with open(run.path / "log.jsonl", "a") as file:
+        file.write('{"images": 40, "lo')  # killed while writing
+    with RunFolder.resume(tmp_path / "run") as run:
+        assert run.config == {"a": 1}
+        assert run.state is not None
+        assert run.state["images"] == 20
+        run.log(30, {"loss": 0.3})
+    lines = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    assert lines == [{"images": 10, "loss": 1.0}, {"images": 20, "loss": 0.5}, {"images": 30, "loss": 0.3}]
+
+
+def test_a_run_is_not_overwritten_and_not_invented(tmp_path):
+    RunFolder.create(tmp_path / "run", {}).close()
+    with pytest.raises(OutputError, match="--resume"):
+        RunFolder.create(tmp_path / "run", {})
+    with pytest.raises(ConfigError, match="no run in"):
+        RunFolder.resume(tmp_path / "nothing")
+
+
+def test_tensors_round_trip_with_kind_and_hash(tmp_path):
+    tensors = {"b": torch.arange(6.0).reshape(2, 3).T, "a": torch.tensor(1.5)}
+    save_tensors(tmp_path / "x.safetensors", tensors, {"kind": "direction", "note": "ü"})
+    loaded, metadata = load_tensors(tmp_path / "x.safetensors", kind="direction")
+    assert metadata["note"] == "ü"
+    torch.testing.assert_close(loaded, tensors)
+    assert tensors_hash(loaded) == tensors_hash(tensors)
+    assert tensors_hash({**tensors, "a": torch.tensor(1.25)}) != tensors_hash(tensors)
+    with pytest.raises(FileFormatError, match="expected 'generator'"):
+        load_tensors(tmp_path / "x.safetensors", kind="generator")
+    (tmp_path / "y.safetensors").write_bytes(b"nothing")
+    with pytest.raises(FileFormatError, match="not a readable safetensors file"):
+        load_tensors(tmp_path / "y.safetensors", kind="generator")
