@@ -28,6 +28,11 @@ import click
 )
 @click.option("--pipe", default="bgc", show_default=True, help="Augmentations: blit, geom, color, bg, bgc, …")
 @click.option("--target", type=float, default=0.6, show_default=True, help="The r_t that ada aims at.")
+@click.option(
+    "--noise/--no-noise",
+    default=None,
+    help="Noise in the generator's layers, for detail that differs by chance. Default: the preset's.",
+)
 @click.option("--mirror", is_flag=True, help="Show mirrored pictures too.")
 @click.option(
     "--fit",
@@ -55,6 +60,7 @@ def command(
     augment_p: float,
     pipe: str,
     target: float,
+    noise: bool | None,
     mirror: bool,
     fit: str,
     skip_bad: bool,
@@ -97,6 +103,7 @@ def command(
             config,
             learning_rate=config.learning_rate if lr is None else lr,
             r1_gamma=config.r1_gamma if gamma is None else gamma,
+            noise=config.noise if noise is None else noise,
             seed=seed,
         )
         data_options = {

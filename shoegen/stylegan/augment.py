@@ -98,6 +98,8 @@ class AugmentPipe(nn.Module):
         self.register_buffer("bands", octave_bands(), persistent=False)
 
     def forward(self, images: Tensor, draws: Draws | None = None) -> Tensor:
+        if self.p == 0:
+            return images
         draws = draws or Draws(images.device)
         images = self._move(images, draws)
         images = self._recolor(images, draws)

@@ -20,8 +20,9 @@ from shoegen.errors import FileFormatError, TrainingError
 from shoegen.stylegan.augment import AugmentPipe
 from shoegen.stylegan.config import AugmentConfig, TrainingConfig
 from shoegen.stylegan.loss import discriminator_loss, generator_loss, path_lengths, r1_penalty
-from shoegen.stylegan.networks import Discriminator, Generator
+from shoegen.stylegan.networks import Discriminator, Generator, NoiseMode
 from shoegen.torch_utils.memory import keep_freed_memory, peak_memory_gb
+from shoegen.torch_utils.pixels import from_pixels, to_pixels
 from shoegen.torch_utils.progress import LiveProgress
 from shoegen.torch_utils.run_folder import RunFolder
 from shoegen.torch_utils.seeds import rng_state, set_rng_state
@@ -50,6 +51,7 @@ class Trainer:
         self.discriminator_adam = _lazy_adam(self.discriminator, config.learning_rate, config.r1_interval)
         self.augment = AugmentPipe(config.augment.pipe).to(device) if config.augment.mode != "none" else None
         self.augment_control = AugmentControl(config.augment)
+        self.noise_mode: NoiseMode = "random" if config.noise else "none"
         self.path_length_mean = torch.zeros([], device=device)
         self.means = RunningMeans()
         self.steps = 0
@@ -112,14 +114,14 @@ class Trainer:
             cutoff = int(torch.randint(1, generator.num_ws, []))
             mixed = generator.broadcast(generator.mapping(self._latents(count)))
             ws = torch.cat([ws[:, :cutoff], mixed[:, cutoff:]], dim=1)
-        return generator.synthesis(ws, noise_mode="random")
+        return generator.synthesis(ws, noise_mode=self.noise_mode)
 
     def _discriminate(self, images: Tensor) -> Tensor:
         return self.discriminator(self.augment(images) if self.augment else images)
 
     def _path_length_penalty(self, count: int) -> Tensor:
         ws = self.generator.broadcast(self.generator.mapping(self._latents(count)))
-        images = self.generator.synthesis(ws, noise_mode="random")
+        images = self.generator.synthesis(ws, noise_mode=self.noise_mode)
         noise = torch.randn_like(images) / math.sqrt(images.shape[2] * images.shape[3])
         lengths = path_lengths(images, ws, noise)
         self.path_length_mean = self.path_length_mean.lerp(
@@ -226,6 +228,10 @@ class Trainer:
         if state["config"]["generator"]["resolution"] * 2 == resolution:
             grow_generator(self.generator)
             grow_discriminator(self.discriminator, state["discriminator"])
+        if not self.config.noise:
+            for name, parameter in self.generator.named_parameters():
+                if name.endswith("noise_strength"):
+                    nn.init.zeros_(parameter)
         self.generator_ema.load_state_dict(self.generator.state_dict())
         return report
 
@@ -259,13 +265,12 @@ def grow_discriminator(discriminator: Discriminator, smaller: dict[str, Tensor])
     colors = weight[:, :, 0, 0] / math.sqrt(weight.shape[1])  # (C, 3), as the smaller network used them
 
     block.fromrgb.weight[:6, :, 0, 0] = spread / block.fromrgb.weight_gain
-    block.fromrgb.bias[:6] = 0
     block.conv0.weight[:6] = 0
     block.conv0.weight[:6, :6, 1, 1] = spread @ gather / block.conv0.weight_gain
-    block.conv0.bias[:6] = 0
     # The block scales its result by √½, which the colour layer did not.
     block.conv1.weight.zero_()
     block.conv1.weight[:, :6, 1, 1] = colors @ gather * math.sqrt(2) / block.conv1.weight_gain
+    assert block.conv1.bias is not None
     block.conv1.bias.copy_(bias * math.sqrt(2))
     block.skip.weight.zero_()
 
@@ -338,7 +343,9 @@ def train(
     total = kimg * 1000
     snapshots = int(trainer.images // (snapshot_kimg * 1000))
     if trainer.images == 0:
-        _write_samples(run, "reals", np.stack([data[i] for i in range(min(32, len(data)))]))
+        _write_samples(
+            run, "reals", np.stack([data[i].transpose(1, 2, 0) for i in range(min(32, len(data)))])
+        )
 
     with LiveProgress("training", kimg, unit="kimg", done=trainer.images / 1000) as progress:
         reported, reported_images = time.monotonic(), trainer.images
@@ -380,7 +387,7 @@ def _batches(
         while True:
             images = following.result()
             following = reader.submit(read, [next(indices) for _ in range(config.batch)])
-            yield torch.from_numpy(images).to(device).float() / 127.5 - 1
+            yield from_pixels(torch.from_numpy(images).to(device))
 
 
 def _figures(trainer: Trainer) -> dict[str, float]:
@@ -417,12 +424,11 @@ def _save(trainer: Trainer, run: RunFolder) -> None:
     z = torch.randn(32, trainer.config.generator.z_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         images = trainer.generator_ema(z.to(trainer.device))
-    images = (images * 127.5 + 128).clamp(0, 255).to(torch.uint8)
-    _write_samples(run, f"{trainer.images // 1000:06d}", images.cpu().numpy())
+    _write_samples(run, f"{trainer.images // 1000:06d}", to_pixels(images))
 
 
 def _write_samples(run: RunFolder, name: str, images: np.ndarray) -> None:
-    write_image(run.path / "samples" / f"{name}.png", image_grid(images.transpose(0, 2, 3, 1), columns=8))
+    write_image(run.path / "samples" / f"{name}.png", image_grid(images, columns=8))
 
 
 def _lazy_adam(network: nn.Module, learning_rate: float, interval: int) -> torch.optim.Adam:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import re
@@ -117,11 +118,22 @@ def test_a_step_trains_both_networks_and_the_average():
     critic = {name: value.clone() for name, value in one.discriminator.named_parameters()}
     one.train_step(real_images())
     for name, parameter in one.generator.named_parameters():
+        if name.endswith("noise_strength"):
+            continue
         assert not torch.equal(parameter, before[name]), name
     for name, parameter in one.discriminator.named_parameters():
         assert not torch.equal(parameter, critic[name]), name
     assert torch.equal(one.generator_ema.mapping.w_avg, one.generator.mapping.w_avg)
     assert one.means.peek().keys() >= {"loss_g", "loss_d", "path_length", "r1_penalty"}
+
+
+@pytest.mark.parametrize("noise", [True, False])
+def test_noise_is_learned_only_where_it_is_wanted(noise):
+    config = dataclasses.replace(cpu_config(RESOLUTION, batch=8), noise=noise)
+    one = Trainer(config, torch.device("cpu"))
+    one.train_step(real_images())
+    strengths = [value for name, value in one.generator.named_parameters() if name.endswith("noise_strength")]
+    assert all(bool(strength) == noise for strength in strengths)
 
 
 def test_nan_is_named_and_nothing_is_saved(shoes, tmp_path):
