@@ -1,0 +1,39 @@
+"""Generative shoe design in a notebook: `shoegen.load("default").sample(seed=7).edit(heel=2)`.
+
+Importing shoegen loads no torch; each public name loads its module when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shoegen.directions.direction import Direction
+    from shoegen.editing import Shoe, ShoeModel, Strip, load
+    from shoegen.segmentation.parts import PartSegmenter
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "Direction": "shoegen.directions.direction",
+    "PartSegmenter": "shoegen.segmentation.parts",
+    "Shoe": "shoegen.editing",
+    "ShoeModel": "shoegen.editing",
+    "Strip": "shoegen.editing",
+    "load": "shoegen.editing",
+}
+
+__all__ = ["Direction", "PartSegmenter", "Shoe", "ShoeModel", "Strip", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'shoegen' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

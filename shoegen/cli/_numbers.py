@@ -1,0 +1,41 @@
+"""Options that take lists of numbers."""
+
+from __future__ import annotations
+
+import math
+
+from shoegen.errors import ConfigError
+
+MAX_INTEGERS = 100_000
+
+
+def parse_numbers(option: str, text: str) -> list[float]:
+    """ "-2,0,1.5" → [-2.0, 0.0, 1.5].
+
+    Raises:
+        ConfigError: something is not a finite number.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
+        raise ConfigError(f"{option}: got {text!r}, expected finite numbers such as -2,-1,0,1,2")
+    return numbers
+
+
+def parse_integers(option: str, text: str) -> list[int]:
+    """ "0-3,7" → [0, 1, 2, 3, 7].
+
+    Raises:
+        ConfigError: not whole numbers from 0 on, or an empty range.
+    """
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first)):
+            raise ConfigError(f"{option}: got {text!r}, expected whole numbers such as 0-31 or 1,5,9-12")
+        if int(last or first) - int(first) + len(numbers) >= MAX_INTEGERS:
+            raise ConfigError(f"{option}: got {text!r}, expected at most {MAX_INTEGERS} numbers")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers

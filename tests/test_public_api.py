@@ -1,0 +1,45 @@
+import resource
+import subprocess
+import sys
+
+import pytest
+
+import shoegen
+from shoegen.cli import main
+
+NAMES = ["Direction", "PartSegmenter", "Shoe", "ShoeModel", "Strip", "__version__", "load"]
+COMMANDS = ["edit", "fit-direction", "make-shoes", "sample", "segment", "train-segmenter", "train-stylegan"]
+
+
+def test_public_names():
+    assert sorted(shoegen.__all__) == NAMES
+    assert set(NAMES) <= set(dir(shoegen))
+    for name in NAMES:
+        assert getattr(shoegen, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'shoes'"):
+        _ = shoegen.shoes
+
+
+def run(*arguments):
+    """The output of a Python process and the CPU seconds it took; a busy machine does not add to these."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    output = subprocess.check_output([sys.executable, *arguments], text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return output, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_import_is_light():
+    code = "import sys, shoegen; assert not {'torch', 'numpy', 'PIL', 'click'} & set(sys.modules)"
+    _, seconds = run("-c", code)
+    assert seconds < 0.3
+
+
+def test_commands():
+    assert main.list_commands(None) == COMMANDS
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_help_is_fast(command):
+    output, seconds = run("-m", "shoegen", *command, "--help")
+    assert output.startswith("Usage: ")
+    assert seconds < 0.5
