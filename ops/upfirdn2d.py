@@ -13,21 +13,23 @@ from shoegen.errors import ConfigError
 Pair = int | Sequence[int]
 
 
-def setup_filter(taps: Sequence[float] | Sequence[Sequence[float]] | Tensor, *, gain: float = 1.0) -> Tensor:
-    """A 2-D FIR filter with unit DC gain, times `gain`.
+def setup_filter(
+    taps: Sequence[float] | Sequence[Sequence[float]] | Tensor, *, gain: float = 1.0, separable: bool = False
+) -> Tensor:
+    """A FIR filter with unit DC gain, times `gain`.
 
     Args:
         taps: (n,) taps of a separable filter, or (h, w) of any filter.
+        separable: keep (n,) taps as they are: many taps are cheaper in two passes, few in one.
 
     Returns:
-        (h, w) float32.
+        (h, w) float32, or (n,) if `separable`.
     """
     f = torch.as_tensor(taps, dtype=torch.float32)
     if f.ndim not in (1, 2) or f.numel() == 0:
         raise ConfigError(f"filter: got shape {tuple(f.shape)}, expected (taps,) or (height, width)")
-    if f.ndim == 1:
-        f = torch.outer(f, f)
-    return f / f.sum() * gain
+    f = f / f.sum() * gain
+    return torch.outer(f, f) / gain if f.ndim == 1 and not separable else f
 
 
 def upfirdn2d(
@@ -44,7 +46,7 @@ def upfirdn2d(
 
     Args:
         x: (N, C, H, W).
-        f: (fh, fw) filter.
+        f: (fh, fw) filter, or (n,) for one that is applied along both axes.
         up, down: whole factors, one number or (x, y).
         padding: pixels added around the upsampled image, one number, (x, y) or
             (left, right, top, bottom); negative crops.
@@ -57,13 +59,18 @@ def upfirdn2d(
     up_x, up_y = pair(up)
     down_x, down_y = pair(down)
     left, right, top, bottom = padding_of(padding)
-    channels = x.shape[1]
     height, width = x.shape[2] * up_y + top + bottom, x.shape[3] * up_x + left + right
-    if height < f.shape[0] or width < f.shape[1]:
+    if height < f.shape[0] or width < f.shape[-1]:
         raise ConfigError(
-            f"upfirdn2d: the padded image is {height}×{width}, smaller than the {f.shape[0]}×{f.shape[1]} filter"
+            f"upfirdn2d: the padded image is {height}×{width}, smaller than the {f.shape[0]}×{f.shape[-1]} filter"
         )
-
+    if f.ndim == 1:
+        # A matrix product on each side: convolutions with few channels and many taps are far slower.
+        f = f if flip_filter else f.flip(0)
+        rows = _fir_matrix(f, x.shape[2], up_y, down_y, top, bottom).to(x)
+        columns = _fir_matrix(f, x.shape[3], up_x, down_x, left, right).to(x)
+        return rows @ (x * gain) @ columns.T
+    channels = x.shape[1]
     f = ((f.flip(0, 1) if flip_filter else f) * gain).to(x.dtype).expand(channels, 1, *f.shape)
     if up_x > 1 or up_y > 1:
         # A transposed convolution skips the inserted zeros. It returns every window that touches the image,
@@ -98,7 +105,7 @@ def downsample2d(x: Tensor, f: Tensor, *, down: int = 2) -> Tensor:
 
 def resample_padding(f: Tensor, *, up: int = 1, down: int = 1) -> tuple[int, int, int, int]:
     """(left, right, top, bottom) that centre `f` and make the size exactly `up` times or 1 / `down`."""
-    fh, fw = f.shape
+    fh, fw = f.shape if f.ndim == 2 else (len(f), len(f))
     if up > 1:
         return (fw + up - 1) // 2, (fw - up) // 2, (fh + up - 1) // 2, (fh - up) // 2
     return (fw - down + 1) // 2, (fw - down) // 2, (fh - down + 1) // 2, (fh - down) // 2
@@ -123,6 +130,18 @@ def padding_of(value: Pair) -> tuple[int, int, int, int]:
         raise ConfigError(f"padding: got {len(values)} numbers, expected 1, 2 or 4")
     left, right, top, bottom = values
     return left, right, top, bottom
+
+
+def _fir_matrix(f: Tensor, size: int, up: int, down: int, before: int, after: int) -> Tensor:
+    """(outputs, size): what `upfirdn2d` does along one axis, correlating with `f` (n,)."""
+    outputs = (size * up + before + after - len(f)) // down + 1
+    taps = torch.arange(len(f), device=f.device)
+    places = torch.arange(outputs, device=f.device)[:, None] * down + taps - before  # on the upsampled axis
+    hits = (places >= 0) & (places < size * up) & (places % up == 0)
+    matrix = f.new_zeros(outputs, size)
+    rows, tap = hits.nonzero(as_tuple=True)
+    matrix[rows, places[hits] // up] = f[tap]
+    return matrix
 
 
 def _pad(x: Tensor, edges: list[int]) -> Tensor:

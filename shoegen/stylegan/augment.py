@@ -94,7 +94,7 @@ class AugmentPipe(nn.Module):
                 f"augmentations: got {', '.join(unknown)}, expected some of {', '.join(OPERATIONS)}"
             )
         self.p = 0.0
-        self.register_buffer("low_pass", setup_filter(_SYM6), persistent=False)
+        self.register_buffer("low_pass", setup_filter(_SYM6, separable=True), persistent=False)
         self.register_buffer("bands", octave_bands(), persistent=False)
 
     def forward(self, images: Tensor, draws: Draws | None = None) -> Tensor:

@@ -24,7 +24,9 @@ FILTER = setup_filter([1, 3, 3, 1])
 
 
 def random(*shape, seed=0):
-    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+    return torch.randn(
+        shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    ).requires_grad_()
 
 
 @pytest.mark.parametrize("act", ACTIVATIONS)
@@ -110,6 +112,16 @@ def test_upfirdn2d_is_what_its_name_says(size, taps, up, down, padding, flip):
         return
     expected = convolve2d(padded, f[::-1, ::-1] if flip else f, mode="valid")[::down_y, ::down_x] * 1.5
     np.testing.assert_allclose(op()[0, 0].numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "options", [{"up": 2, "padding": [6, 5, 6, 5], "gain": 4}, {"down": 2, "flip_filter": True}]
+)
+def test_a_separable_filter_is_its_outer_product(options):
+    taps = [1.0, 2.0, 5.0, 3.0, 0.5]
+    x = random(2, 3, 9, 11)
+    two_passes = upfirdn2d(x, setup_filter(taps, separable=True), **options)
+    torch.testing.assert_close(two_passes, upfirdn2d(x, setup_filter(taps), **options), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

@@ -1,0 +1,141 @@
+"""`shoegen segment`: part maps and measures of pictures."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from shoegen.data.labels import LabelMap
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE|FOLDER…")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the part maps, palette PNGs.")
+@click.option("--overlay", is_flag=True, help="Also write each picture with its parts tinted.")
+@click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    help="A segmenter.safetensors; `default` ships with shoegen.",
+)
+@click.option("--measure", "show_measures", is_flag=True, help="Print a table of the measured attributes.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write the measured attributes to a file."
+)
+def command(
+    sources: tuple[Path, ...],
+    out: Path | None,
+    overlay: bool,
+    model: str,
+    show_measures: bool,
+    json_path: Path | None,
+) -> None:
+    """Segment pictures of shoes into parts, and measure them.
+
+    Shoes are measured with their toe to the left. Lengths are fractions of the shoe's length.
+    """
+    from shoegen.data.images import read_image, write_image, write_part_map
+    from shoegen.data.labels import SHOE_PARTS
+    from shoegen.errors import ConfigError
+    from shoegen.measure import measure
+    from shoegen.segmentation.parts import PartSegmenter
+    from shoegen.torch_utils.files import check_writable, write_json
+
+    if out is None and not show_measures and json_path is None:
+        raise ConfigError("nothing to do: got no --out, --measure or --json; give at least one")
+    if overlay and out is None:
+        raise ConfigError("--overlay has nowhere to go; give a folder with --out")
+    names = _name_outputs(_find_pictures(sources))
+    if json_path is not None:
+        check_writable(json_path)
+    if out is not None:
+        check_writable(out / "part_map.png")
+        outputs = {(out / f"{name}.png").resolve() for name in names.values()}
+        overwritten = [source for source in names if source.resolve() in outputs]
+        if overwritten:
+            raise ConfigError(
+                f"--out {out} would overwrite the picture {overwritten[0]}; choose another folder"
+            )
+    segmenter = PartSegmenter.load(model)
+    measuring = show_measures or json_path is not None
+    if measuring and set(SHOE_PARTS.names) - set(segmenter.labels.names):
+        raise ConfigError(
+            f"{model} does not know a shoe's parts, so nothing can be measured; leave --measure and --json"
+        )
+
+    measures: dict[str, dict[str, float]] = {}
+    for source, name in names.items():
+        image = read_image(source)
+        part_map = segmenter.segment(image)
+        if out is not None:
+            write_part_map(out / f"{name}.png", part_map, segmenter.labels)
+        if out is not None and overlay:
+            write_image(out / f"{name}.overlay.png", _tint(image, part_map, segmenter.labels))
+        if measuring:
+            measures[str(source)] = measure(part_map, segmenter.labels, image=image)
+        if show_measures:
+            _print_table(str(source), measures[str(source)])
+    if json_path is not None:
+        write_json(json_path, {k: {n: _or_none(v) for n, v in m.items()} for k, m in measures.items()})
+    if out is not None:
+        click.echo(f"{out}: {len(names)} part maps")
+
+
+def _find_pictures(sources: tuple[Path, ...]) -> list[Path]:
+    """The files, and the pictures anywhere below the folders."""
+    from shoegen.data.images import IMAGE_SUFFIXES
+    from shoegen.errors import DataError
+
+    pictures: list[Path] = []
+    for source in sources:
+        if source.is_dir():
+            found = sorted(path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+            if not found:
+                raise DataError(f"{source} has no pictures; expected {' '.join(sorted(IMAGE_SUFFIXES))}")
+            pictures += found
+        elif source.is_file():
+            pictures.append(source)
+        else:
+            raise DataError(f"nothing at {source}; give a picture or a folder of pictures")
+    return pictures
+
+
+def _name_outputs(pictures: list[Path]) -> dict[Path, str]:
+    """The stem of the part map's file for each picture: its own, numbered where two pictures share one."""
+    names: dict[Path, str] = {}
+    for picture in dict.fromkeys(pictures):
+        name, number = picture.stem, 2
+        while name in names.values():
+            name, number = f"{picture.stem}-{number}", number + 1
+        names[picture] = name
+    return names
+
+
+def _tint(image: np.ndarray, part_map: np.ndarray, labels: LabelMap) -> np.ndarray:
+    """The picture half covered by its parts' colours; the background stays."""
+    mixed = (image.astype("uint16") + labels.colorize(part_map)) // 2
+    mixed[part_map == 0] = image[part_map == 0]
+    return mixed.astype("uint8")
+
+
+def _print_table(name: str, measures: dict[str, float]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from shoegen.measure import ATTRIBUTES
+
+    table = Table("attribute", "value", "unit", title=name)
+    for attribute, value in measures.items():
+        table.add_row(attribute, "–" if math.isnan(value) else f"{value:.3f}", ATTRIBUTES[attribute].unit)
+    Console().print(table)
+
+
+def _or_none(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(value) else value
