@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -107,9 +108,9 @@ class ShoeModel(nn.Module):
     def _find(self, name: str) -> Path:
         if name.endswith(".safetensors"):
             return Path(name)
-        for known in self.directions:
-            if name in (known, ALIASES.get(known)):
-                return self.directions_folder / f"{known}.safetensors"
+        alike = [known for known in self.directions if ALIASES.get(known, known) == ALIASES.get(name, name)]
+        if alike:
+            return self.directions_folder / f"{name if name in alike else alike[0]}.safetensors"
         raise ConfigError(
             f"{self.name} has no direction {name!r}; known: {', '.join(self.directions) or 'none'}; learn one "
             "with `shoegen fit-direction`, or give the path of a .safetensors file"
@@ -186,8 +187,9 @@ class Shoe:
 
     def move(self, direction: Direction, strength: float, *, name: str | None = None) -> Shoe:
         """Moves along a direction; `name` is what the title calls it."""
-        if not isinstance(strength, (int, float)) or not math.isfinite(strength):
+        if not isinstance(strength, Real) or not math.isfinite(strength):
             raise ConfigError(f"strength: got {strength!r}, expected a finite number such as 2 or -1.5")
+        strength = float(strength)
         direction.check_generator(self.model.hash)
         title = f"{self.title}, {name or direction.attribute} {format_strength(strength)}"
         return Shoe(self.model, direction.move(self.ws, strength), title)
@@ -198,8 +200,11 @@ class Shoe:
         Args:
             shoe_length: millimetres, which the captions reckon with.
             strengths: of one direction.
+
+        Raises:
+            ConfigError: as `edit`, or not a list of strengths of one direction.
         """
-        if len(strengths) != 1 or not len(next(iter(strengths.values()))):
+        if len(strengths) != 1 or not np.ndim(next(iter(strengths.values()))) or not len(*strengths.values()):
             raise ConfigError(f"strip: got {strengths or 'nothing'}, expected strengths of one direction")
         ((name, values),) = strengths.items()
         direction, name = self.model.direction(name), Path(name).stem

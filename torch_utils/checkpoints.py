@@ -44,6 +44,23 @@ def save_checkpoint(folder: Path, images: int, state: dict[str, Any], *, keep: i
     return path
 
 
+def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The state in the newest intact checkpoint, or None where there is none yet, and what was wrong with newer ones.
+
+    Raises:
+        FileFormatError: there are checkpoints, but none is intact.
+    """
+    errors: list[str] = []
+    for entry in reversed(_read_manifest(folder)):
+        try:
+            return load_checkpoint(folder / entry["file"]), errors
+        except FileFormatError as error:
+            errors.append(str(error))
+    if errors:
+        raise FileFormatError("; ".join(errors))
+    return None, []
+
+
 def latest_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint of a run folder, or None."""
     entries = _read_manifest(folder)
@@ -63,9 +80,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise FileFormatError(f"cannot read the checkpoint {path}: {error.strerror}") from error
     for entry in _read_manifest(path.parent):
         if entry["file"] == path.name and entry["sha256"] != hashlib.sha256(content).hexdigest():
-            raise FileFormatError(
-                f"{path}: its SHA-256 is not the recorded one; it is damaged, resume from another"
-            )
+            raise FileFormatError(f"{path}: its SHA-256 is not the recorded one; it is damaged")
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:

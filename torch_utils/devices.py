@@ -21,6 +21,10 @@ def pick_device(name: str) -> torch.device:
         raise ConfigError(f"--device: got {name!r}, expected auto, cpu or cuda") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda: PyTorch sees no GPU here; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"--device: got {name!r}, but there are {torch.cuda.device_count()} GPUs, from cuda:0 on"
+        )
     if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"--device: got {name!r}, expected auto, cpu or cuda")
     return device

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any, Self
 
 from shoegen.errors import ConfigError, FileFormatError, OutputError
-from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
+from shoegen.torch_utils.checkpoints import load_latest_checkpoint, save_checkpoint
 from shoegen.torch_utils.files import atomic_write, check_writable, write_json
 
 
@@ -27,7 +28,7 @@ class RunFolder:
         self._log = open(self.path / "log.jsonl", "a")  # noqa: SIM115
         from torch.utils.tensorboard import SummaryWriter  # a second of imports that only training needs
 
-        self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=images or None)
+        self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=images + 1 if images else None)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], config: dict[str, Any]) -> Self:
@@ -49,7 +50,7 @@ class RunFolder:
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str]) -> Self:
-        """The run in `path`, from its newest checkpoint, or from its start if it has none yet.
+        """The run in `path`, from its newest intact checkpoint, or from its start if it has none yet.
 
         Raises:
             ConfigError: there is no run in `path`.
@@ -65,8 +66,10 @@ class RunFolder:
             raise FileFormatError(
                 f"{path / 'config.json'} is not JSON ({error}); restore it or start anew"
             ) from error
-        checkpoint = latest_checkpoint(path)
-        return cls(path, config, load_checkpoint(checkpoint) if checkpoint else None)
+        state, errors = load_latest_checkpoint(path)
+        for error in errors:
+            print(f"passed over a checkpoint: {error}", file=sys.stderr)
+        return cls(path, config, state)
 
     def log(self, images: int, figures: dict[str, float]) -> None:
         """One line of JSON and one point of each TensorBoard curve."""

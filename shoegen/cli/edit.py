@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shoegen.cli._numbers import parse_numbers
+from shoegen.cli._options import parse_numbers
 from shoegen.errors import ConfigError
 
 if TYPE_CHECKING:

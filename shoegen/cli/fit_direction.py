@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from shoegen.cli._numbers import parse_integers
+from shoegen.cli._options import parse_integers
 
 
 @click.command()

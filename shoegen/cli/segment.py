@@ -56,7 +56,8 @@ def command(
         check_writable(json_path)
     if out is not None:
         check_writable(out / "part_map.png")
-        outputs = {(out / f"{name}.png").resolve() for name in names.values()}
+        kinds = [".png", ".overlay.png"] if overlay else [".png"]
+        outputs = {(out / f"{name}{kind}").resolve() for name in names.values() for kind in kinds}
         overwritten = [source for source in names if source.resolve() in outputs]
         if overwritten:
             raise ConfigError(
@@ -95,7 +96,11 @@ def _find_pictures(sources: tuple[Path, ...]) -> list[Path]:
     pictures: list[Path] = []
     for source in sources:
         if source.is_dir():
-            found = sorted(path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+            found = sorted(
+                path
+                for path in source.rglob("*")
+                if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not path.name.startswith(".")
+            )
             if not found:
                 raise DataError(f"{source} has no pictures; expected {' '.join(sorted(IMAGE_SUFFIXES))}")
             pictures += found
@@ -109,11 +114,13 @@ def _find_pictures(sources: tuple[Path, ...]) -> list[Path]:
 def _name_outputs(pictures: list[Path]) -> dict[Path, str]:
     """The stem of the part map's file for each picture: its own, numbered where two pictures share one."""
     names: dict[Path, str] = {}
+    taken: set[str] = set()
     for picture in dict.fromkeys(pictures):
         name, number = picture.stem, 2
-        while name in names.values():
+        while name in taken:
             name, number = f"{picture.stem}-{number}", number + 1
         names[picture] = name
+        taken |= {name, f"{name}.overlay"}
     return names
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import click
-from click.core import ParameterSource
+
+from shoegen.cli._options import refuse_with_resume
 
 
 @click.command()
@@ -55,12 +56,7 @@ def command(
     from shoegen.segmentation.config import AugmentConfig, SegmenterConfig, TrainingConfig
 
     if resume:
-        given = [name for name in ctx.params if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE]
-        others = [f"--{name.replace('_', '-')}" for name in given if name not in ("out", "resume")]
-        if others:
-            raise ConfigError(
-                f"--resume keeps the options of the run, got {', '.join(others)} too; leave them out"
-            )
+        refuse_with_resume(ctx)
         path = training.resume(out)
     elif data is None:
         raise ConfigError(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import click
+
+from shoegen.cli._options import refuse_with_resume
 
 
 @click.command("train-stylegan")
@@ -45,7 +49,9 @@ import click
 @click.option("--snapshot-kimg", type=float, default=4.0, show_default=True, help="Kimg between checkpoints.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.pass_context
 def command(
+    ctx: click.Context,
     data: str | None,
     resolution: int | None,
     kimg: float,
@@ -56,7 +62,7 @@ def command(
     batch: int | None,
     gamma: float | None,
     lr: float | None,
-    augment: str,
+    augment: Literal["ada", "fixed", "none"],
     augment_p: float,
     pipe: str,
     target: float,
@@ -74,67 +80,32 @@ def command(
     shoegen train-stylegan --data shoes.zip --resolution 64 --kimg 100 --out runs/shoes
     shoegen train-stylegan --resume --kimg 200 --out runs/shoes
     """
-    import dataclasses
-
-    from shoegen.data.datasets import ImageDataset
     from shoegen.errors import ConfigError
-    from shoegen.stylegan.config import PRESETS, AugmentConfig, TrainingConfig, check_resolution
-    from shoegen.stylegan.training import Trainer, train
-    from shoegen.torch_utils.checkpoints import load_checkpoint
-    from shoegen.torch_utils.devices import pick_device
-    from shoegen.torch_utils.run_folder import RunFolder
-
-    if kimg <= 0 or snapshot_kimg <= 0:
-        raise ConfigError(f"--kimg and --snapshot-kimg: got {kimg} and {snapshot_kimg}, expected more than 0")
-    target_device = pick_device(device)
+    from shoegen.stylegan import training
 
     if resume:
-        run = RunFolder.resume(out)
-        config = TrainingConfig.from_dict(run.config["training"])
-        data_options = run.config["data"]
+        refuse_with_resume(ctx, allowed={"kimg", "snapshot_kimg", "device"})
+        path = training.resume(out, kimg=kimg, snapshot_kimg=snapshot_kimg, device=device)
+    elif data is None or resolution is None:
+        raise ConfigError("--data and --resolution are needed to start a run; --resume goes on with one")
     else:
-        if data is None or resolution is None:
-            raise ConfigError("--data and --resolution are needed to start a run; --resume goes on with one")
-        check_resolution(resolution)
-        augmentation = AugmentConfig(mode=augment, pipe=pipe, p=augment_p, target=target)  # type: ignore[arg-type]
-        preset = preset or ("cpu" if target_device.type == "cpu" else "auto")
-        config = PRESETS[preset](resolution, batch=batch, augment=augmentation)
+        import dataclasses
+
+        from shoegen.stylegan.config import PRESETS, AugmentConfig
+        from shoegen.torch_utils.devices import pick_device
+
+        preset = preset or ("cpu" if pick_device(device).type == "cpu" else "auto")
+        augmentation = AugmentConfig(mode=augment, pipe=pipe, p=augment_p, target=target)
+        config = PRESETS[preset](data, resolution, batch=batch, augment=augmentation)
+        overrides: dict[str, Any] = {"learning_rate": lr, "r1_gamma": gamma, "noise": noise}
         config = dataclasses.replace(
             config,
-            learning_rate=config.learning_rate if lr is None else lr,
-            r1_gamma=config.r1_gamma if gamma is None else gamma,
-            noise=config.noise if noise is None else noise,
+            fit=fit,
+            skip_bad=skip_bad,
+            mirror=mirror,
             seed=seed,
+            init_from=init_from,
+            **{name: value for name, value in overrides.items() if value is not None},
         )
-        data_options = {
-            "path": data,
-            "resolution": resolution,
-            "fit": fit,
-            "skip_bad": skip_bad,
-            "mirror": mirror,
-        }
-
-    pictures = ImageDataset(**data_options)
-    for note in pictures.notes:
-        click.echo(f"note: {note}", err=True)
-    trainer = Trainer(config, target_device)
-    if resume:
-        if run.state:
-            trainer.load_state_dict(run.state)
-    else:
-        if init_from:
-            click.echo(f"{init_from}: {trainer.init_from(load_checkpoint(init_from))}", err=True)
-        run = RunFolder.create(out, {"kind": "stylegan", "training": config.to_dict(), "data": data_options})
-
-    with run:
-        click.echo(
-            f"{len(pictures)} pictures at {config.generator.resolution}×{config.generator.resolution}, batch "
-            f"{config.batch}, on {target_device}; from {trainer.images / 1000:.1f} to {kimg:g} kimg",
-            err=True,
-        )
-        if trainer.images >= kimg * 1000:
-            raise ConfigError(
-                f"--kimg: got {kimg:g}, but the run has shown {trainer.images / 1000:g}; ask for more"
-            )
-        train(trainer, pictures, run, kimg=kimg, snapshot_kimg=snapshot_kimg)
-    click.echo(f"done: {out}/generator.safetensors, samples in {out}/samples")
+        path = training.train(config, out, kimg=kimg, snapshot_kimg=snapshot_kimg, device=device)
+    click.echo(f"generator: {path}")

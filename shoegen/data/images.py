@@ -279,7 +279,7 @@ def encode_png(image: np.ndarray, *, compress_level: int = 6) -> bytes:
     return buffer.getvalue()
 
 
-def encode_part_map(part_map: np.ndarray, labels: LabelMap) -> bytes:
+def encode_part_map(part_map: np.ndarray, labels: LabelMap, *, compress_level: int = 6) -> bytes:
     """The 8-bit palette PNG file of a (H, W) part map, in the colours of `labels`.
 
     Raises:
@@ -289,7 +289,7 @@ def encode_part_map(part_map: np.ndarray, labels: LabelMap) -> bytes:
     picture = Image.fromarray(np.ascontiguousarray(part_map))
     picture.putpalette(labels.palette().tobytes())  # all 256 entries: with fewer Pillow packs the indices
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    picture.save(buffer, "PNG", compress_level=compress_level)
     return buffer.getvalue()
 
 

@@ -101,7 +101,7 @@ class FitConfig:
     seed: of the split and the SVM.
 
     Raises:
-        ConfigError: an attribute that there is not, or a quantile not in (0, 0.5].
+        ConfigError: an attribute that there is not, or a quantile not in (0, 0.5).
     """
 
     attribute: str
@@ -222,7 +222,10 @@ def fit_direction(
     # refine: aim against what still leaks, as in Newton's method with the linear models as Jacobian
     for _ in range(REFINEMENTS if others else 0):
         targets[1:] -= [best.leaks[_layers_name(best.layers)].get(name, 0.0) for name in others]
-        direction = calibrate(steer(best, jacobian, targets), measure_ws, ws)
+        try:
+            direction = calibrate(steer(best, jacobian, targets), measure_ws, ws)
+        except DataError:  # what is left cannot be told apart; the best so far stands
+            break
         refined = direction and _with_leaks(direction, measure_ws, ws, sigmas, say)
         if refined is None or _largest_leak(refined) >= _largest_leak(best):
             break
@@ -326,9 +329,9 @@ def unwrap(attribute: str, values: np.ndarray) -> np.ndarray:
 
 
 def check_quantile(quantile: float) -> None:
-    """Raises ConfigError unless `quantile` is in (0, 0.5]."""
-    if not 0 < quantile <= 0.5:
-        raise ConfigError(f"quantile: got {quantile}, expected more than 0 and at most 0.5")
+    """Raises ConfigError unless `quantile` is in (0, 0.5)."""
+    if not 0 < quantile < 0.5:
+        raise ConfigError(f"quantile: got {quantile}, expected more than 0 and less than 0.5")
 
 
 def _fit(samples: Samples, train: np.ndarray, attribute: str, config: FitConfig) -> DirectionEstimator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from shoegen.errors import ConfigError
@@ -90,17 +91,17 @@ class TrainingConfig(JsonConfig):
     def __post_init__(self) -> None:
         for name in ("images", "batch", "log_every", "evaluate_every", "save_every"):
             if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}, expected at least 1; change --{name.replace('_', '-')}"
-                )
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
         if self.batch < 2:
             raise ConfigError(
                 "batch is 1, expected at least 2 (batch normalisation needs two); change --batch"
             )
         if not 0 < self.val_share < 1:
             raise ConfigError(f"val_share is {self.val_share}, expected between 0 and 1; change --val-share")
-        if self.learning_rate <= 0:
+        if not 0 < self.learning_rate < math.inf:
             raise ConfigError(f"learning_rate is {self.learning_rate}, expected more than 0; change --lr")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed is {self.seed}, expected 0 to 2³² − 1; change --seed")
 
 
 def no_augmentation() -> AugmentConfig:

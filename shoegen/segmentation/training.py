@@ -190,6 +190,8 @@ def _train(trainer: Trainer, run: RunFolder) -> Path:
     started, first = time.monotonic(), trainer.images
     batches = trainer.batches()
     with LiveProgress("training", config.images, unit="images", done=trainer.images) as progress:
+        for note in trainer.data.notes:
+            progress.message(f"note: {note}")
         while trainer.images < config.images:
             # Step
             losses.append(trainer.train_step(next(batches)))

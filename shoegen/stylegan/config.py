@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -13,9 +14,9 @@ Architecture = Literal["orig", "skip", "resnet"]
 
 
 def check_resolution(resolution: int) -> int:
-    """Raises ConfigError unless `resolution` is a power of two from 4 to 1024."""
-    if resolution < 4 or resolution > 1024 or resolution & (resolution - 1):
-        raise ConfigError(f"resolution: got {resolution}, expected a power of two from 4 to 1024")
+    """Raises ConfigError unless `resolution` is a power of two from 8 to 1024."""
+    if resolution < 8 or resolution > 1024 or resolution & (resolution - 1):
+        raise ConfigError(f"resolution: got {resolution}, expected a power of two from 8 to 1024")
     return resolution
 
 
@@ -71,14 +72,20 @@ class AugmentConfig(JsonConfig):
     def __post_init__(self) -> None:
         if self.mode not in ("ada", "fixed", "none"):
             raise ConfigError(f"augment: got {self.mode!r}, expected ada, fixed or none")
-        if not 0 <= self.p <= 1:
-            raise ConfigError(f"augment p: got {self.p}, expected 0 to 1")
+        if not 0 <= self.p <= 1 or not -1 <= self.target <= 1:
+            raise ConfigError(
+                f"--augment-p {self.p:g}, --target {self.target:g}: expected a probability, and a target from -1 to 1"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(JsonConfig):
     """A whole training run. Lengths are counted in images or kimg (thousands of images shown)."""
 
+    data: str  # folder or zip of pictures
+    fit: str = "strict"  # see `ImageDataset`, as for the next two
+    skip_bad: bool = False
+    mirror: bool = False
     generator: GeneratorConfig
     discriminator: DiscriminatorConfig
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -91,12 +98,22 @@ class TrainingConfig(JsonConfig):
     path_length_interval: int = 4
     path_length_batch_shrink: int = 2
     style_mixing: float = 0.9
+    init_from: str | None = None  # a checkpoint of another run, see `Trainer.init_from`
     noise: bool = True  # per-pixel noise in the generator's layers
     ema_kimg: float = 10.0
     ema_rampup: float | None = 0.05
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.r1_gamma < math.inf:
+            raise ConfigError(
+                f"--lr {self.learning_rate:g}, --gamma {self.r1_gamma:g}: expected a learning rate above 0 and a "
+                "gamma of at least 0"
+            )
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"--seed: got {self.seed}, expected a whole number from 0 to 2³² − 1")
+        if self.generator.c_dim or self.discriminator.c_dim:
+            raise ConfigError("c_dim: conditional networks can be used, but not trained yet; leave it at 0")
         group = self.discriminator.mbstd_group
         if self.batch < 1 or self.batch % min(group, self.batch):
             raise ConfigError(f"batch: got {self.batch}, expected a multiple of the mbstd group {group}")
@@ -105,14 +122,17 @@ class TrainingConfig(JsonConfig):
 
 
 def auto_config(
-    resolution: int, *, batch: int | None = None, augment: AugmentConfig | None = None
+    data: str, resolution: int, *, batch: int | None = None, augment: AugmentConfig | None = None
 ) -> TrainingConfig:
     """The published `auto` preset for one device: everything follows from the resolution."""
     check_resolution(resolution)
+    if batch is not None and batch < 1:
+        raise ConfigError(f"--batch: got {batch}, expected at least 1")
     if batch is None:
         batch = max(min(4096 // resolution, 32), 1)
     channel_base = 32768 if resolution >= 512 else 16384
     return TrainingConfig(
+        data=data,
         generator=GeneratorConfig(resolution=resolution, mapping_layers=2, channel_base=channel_base),
         discriminator=DiscriminatorConfig(
             resolution=resolution, channel_base=channel_base, mbstd_group=min(batch, 4)
@@ -126,16 +146,18 @@ def auto_config(
 
 
 def cpu_config(
-    resolution: int, *, batch: int | None = None, augment: AugmentConfig | None = None
+    data: str, resolution: int, *, batch: int | None = None, augment: AugmentConfig | None = None
 ) -> TrainingConfig:
     """`auto`, narrowed to what a laptop's CPU trains in hours: at most 128 channels, z and w of 128, batch 16.
 
     Chosen by looking at the first tens of kimg on synthetic shoes: with `auto`'s gamma the discriminator runs away
     (r_t 0.98), and with noise the outlines are speckled.
     """
-    config = auto_config(resolution, batch=batch or 16, augment=augment)
+    config = auto_config(data, resolution, batch=16 if batch is None else batch, augment=augment)
     return dataclasses.replace(
         config,
+        r1_gamma=0.0003 * resolution**2,
+        noise=False,
         generator=dataclasses.replace(
             config.generator, z_dim=128, w_dim=128, channel_base=1024, channel_max=128
         ),

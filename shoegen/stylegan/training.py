@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,27 @@ from torch import Tensor, nn
 
 from shoegen.data.datasets import ImageDataset, infinite_indices
 from shoegen.data.images import image_grid, write_image
-from shoegen.errors import FileFormatError, TrainingError
+from shoegen.errors import ConfigError, FileFormatError, TrainingError
 from shoegen.stylegan.augment import AugmentPipe
 from shoegen.stylegan.config import AugmentConfig, TrainingConfig
 from shoegen.stylegan.loss import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from shoegen.stylegan.networks import Discriminator, Generator, NoiseMode
+from shoegen.torch_utils.checkpoints import load_checkpoint
+from shoegen.torch_utils.devices import pick_device
 from shoegen.torch_utils.memory import keep_freed_memory, peak_memory_gb
 from shoegen.torch_utils.pixels import from_pixels, to_pixels
 from shoegen.torch_utils.progress import LiveProgress
 from shoegen.torch_utils.run_folder import RunFolder
 from shoegen.torch_utils.seeds import rng_state, set_rng_state
 from shoegen.torch_utils.statistics import RunningMeans
+
+MODEL_FILE = "generator.safetensors"
+REPORT_SECONDS = 10.0
+_ADVICE = (
+    "the last checkpoint is from before: go on from it with --resume, "
+    "or start anew with a lower --lr or a higher --gamma"
+)
+SAMPLES = 32
 
 
 class Trainer:
@@ -50,6 +61,8 @@ class Trainer:
         self.generator_adam = _lazy_adam(self.generator, config.learning_rate, config.path_length_interval)
         self.discriminator_adam = _lazy_adam(self.discriminator, config.learning_rate, config.r1_interval)
         self.augment = AugmentPipe(config.augment.pipe).to(device) if config.augment.mode != "none" else None
+        if self.augment:
+            self.augment.p = config.augment.p
         self.augment_control = AugmentControl(config.augment)
         self.noise_mode: NoiseMode = "random" if config.noise else "none"
         self.path_length_mean = torch.zeros([], device=device)
@@ -297,69 +310,135 @@ class AugmentControl:
     def __init__(self, config: AugmentConfig) -> None:
         self.config = config
         self.p = config.p
-        self._signs: list[Tensor] = []
+        self._signs: Tensor | float = 0.0  # of D(real), summed since the last adjustment
+        self._count = 0
 
     def observe(self, real_logits: Tensor) -> None:
-        self._signs.append(real_logits.sign().mean())
+        """Takes note of D(real) (N, 1)."""
+        if self.config.mode == "ada":
+            self._signs = real_logits.sign().sum() + self._signs
+            self._count += len(real_logits)
 
     def adjust(self, steps: int, batch: int) -> float:
         """After step number `steps` of `batch` images: the p to go on with."""
-        if steps % self.config.interval:
-            return self.p
-        if self.config.mode == "ada":
-            r_t = float(torch.stack(self._signs).mean())
+        if self.config.mode == "ada" and steps % self.config.interval == 0 and self._count:
+            r_t = float(self._signs) / self._count
             step = batch * self.config.interval / (self.config.speed_kimg * 1000)
             self.p = min(max(self.p + float(np.sign(r_t - self.config.target)) * step, 0.0), 1.0)
-        self._signs.clear()
+            self._signs, self._count = 0.0, 0
         return self.p
 
     def state_dict(self) -> dict[str, Any]:
-        return {"p": self.p, "signs": [float(sign) for sign in self._signs]}
+        return {"p": self.p, "signs": float(self._signs), "count": self._count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.p = state["p"]
-        self._signs = [torch.tensor(sign) for sign in state["signs"]]
+        self.p, self._signs, self._count = state["p"], state["signs"], state["count"]
 
 
 def train(
+    config: TrainingConfig,
+    out: str | Path,
+    *,
+    kimg: float,
+    snapshot_kimg: float = 4.0,
+    device: str = "auto",
+) -> Path:
+    """Trains a generator in a new run folder until `kimg` thousands of real images have been shown.
+
+    Every `snapshot_kimg`, and at the end, the folder gets a checkpoint, a sample grid (`samples/000012.png`:
+    thousands of images) and `generator.safetensors`, whose path is returned.
+
+    Args:
+        config: what to train on what; presets are in `shoegen.stylegan.config.PRESETS`.
+        out: the run folder.
+        kimg: thousands of images.
+        snapshot_kimg: thousands of images between two snapshots.
+        device: auto, cpu or cuda.
+
+    Raises:
+        ConfigError, DataError, FileFormatError, OutputError: before the training starts.
+        TrainingError: a loss is NaN or infinite; the last checkpoint is from before.
+    """
+    _check_lengths(kimg, snapshot_kimg, shown=0)
+    trainer = Trainer(config, pick_device(device))
+    data = _open_data(config)
+    report = _init(trainer)
+    with RunFolder.create(out, config.to_dict()) as run:
+        return _train(trainer, data, run, kimg, snapshot_kimg, report)
+
+
+def resume(out: str | Path, *, kimg: float, snapshot_kimg: float = 4.0, device: str = "auto") -> Path:
+    """Goes on with the run in `out` from its newest checkpoint, on CPU bit for bit as if it had not stopped.
+
+    Raises: as `train`.
+    """
+    with RunFolder.resume(out) as run:
+        config = TrainingConfig.from_dict(run.config)
+        trainer = Trainer(config, pick_device(device))
+        data = _open_data(config)
+        report = None
+        if run.state:
+            trainer.load_state_dict(run.state)
+        else:
+            report = _init(trainer)
+        _check_lengths(kimg, snapshot_kimg, shown=trainer.images / 1000)
+        return _train(trainer, data, run, kimg, snapshot_kimg, report)
+
+
+def _init(trainer: Trainer) -> TransferReport | None:
+    path = trainer.config.init_from
+    return trainer.init_from(load_checkpoint(path)) if path else None
+
+
+def _check_lengths(kimg: float, snapshot_kimg: float, *, shown: float) -> None:
+    if not shown < kimg < math.inf or not snapshot_kimg > 0:
+        raise ConfigError(
+            f"--kimg {kimg:g}, --snapshot-kimg {snapshot_kimg:g}: expected more than the {shown:g} kimg that the run "
+            "has shown, and snapshots more than 0 apart"
+        )
+
+
+def _open_data(config: TrainingConfig) -> ImageDataset:
+    return ImageDataset(
+        config.data,
+        resolution=config.generator.resolution,
+        fit=config.fit,
+        skip_bad=config.skip_bad,
+        mirror=config.mirror,
+    )
+
+
+def _train(
     trainer: Trainer,
     data: ImageDataset,
     run: RunFolder,
-    *,
     kimg: float,
     snapshot_kimg: float,
-    report_seconds: float = 10.0,
-) -> None:
-    """Trains until `kimg` thousands of real images have been shown, all in all.
-
-    Every `snapshot_kimg`, and at the end, the run folder gets a checkpoint, a sample grid
-    (`samples/000012.png`: thousands of images) and `generator.safetensors`.
-
-    Raises:
-        TrainingError: a loss is NaN or infinite; the last checkpoint is from before.
-    """
+    transferred: TransferReport | None,
+) -> Path:
+    config, total, snapshot = trainer.config, kimg * 1000, snapshot_kimg * 1000
     keep_freed_memory()
-    config = trainer.config
-    total = kimg * 1000
-    snapshots = int(trainer.images // (snapshot_kimg * 1000))
-    if trainer.images == 0:
-        _write_samples(
-            run, "reals", np.stack([data[i].transpose(1, 2, 0) for i in range(min(32, len(data)))])
-        )
-
     with LiveProgress("training", kimg, unit="kimg", done=trainer.images / 1000) as progress:
+        for note in data.notes:
+            progress.message(f"note: {note}")
+        if transferred is not None:
+            progress.message(f"{config.init_from}: {transferred}")
+        progress.message(
+            f"{len(data)} pictures at {config.generator.resolution} px, batch {config.batch}, on {trainer.device}"
+        )
+        if trainer.images == 0:
+            first = [data[i].transpose(1, 2, 0) for i in range(min(SAMPLES, len(data)))]
+            _write_samples(run, "reals", np.stack(first))
         reported, reported_images = time.monotonic(), trainer.images
+        snapshots = trainer.images // snapshot
         for real in _batches(data, config, trainer.images, trainer.device):
-            # Done?
-            if trainer.images >= total:
-                break
-
             # Learn.
             trainer.train_step(real)
+            done = trainer.images >= total
 
             # Report.
             elapsed = time.monotonic() - reported
-            if elapsed >= report_seconds or trainer.images >= total:
+            if done or elapsed >= REPORT_SECONDS:
                 figures = _figures(trainer)
                 figures["images_per_second"] = (trainer.images - reported_images) / elapsed
                 run.log(trainer.images, figures)
@@ -367,10 +446,15 @@ def train(
                 reported, reported_images = time.monotonic(), trainer.images
 
             # Save.
-            if trainer.images // (snapshot_kimg * 1000) > snapshots or trainer.images >= total:
-                snapshots = int(trainer.images // (snapshot_kimg * 1000))
+            if done or trainer.images // snapshot > snapshots:
+                snapshots = trainer.images // snapshot
                 _check_finite(trainer)
                 _save(trainer, run)
+
+            # Done?
+            if done:
+                break
+    return run.path / MODEL_FILE
 
 
 def _batches(
@@ -402,10 +486,7 @@ def _figures(trainer: Trainer) -> dict[str, float]:
 def _check_finite(trainer: Trainer) -> None:
     bad = [name for name, value in trainer.means.peek().items() if not math.isfinite(value)]
     if bad:
-        raise TrainingError(
-            f"{', '.join(bad)} became NaN or infinite before {trainer.images / 1000:.1f} kimg; the last checkpoint "
-            "is from before that: go on from it with --resume, or start anew with a lower --lr or a higher --gamma"
-        )
+        raise TrainingError(f"{', '.join(bad)} became NaN or infinite; {_ADVICE}")
 
 
 def _describe(figures: dict[str, float]) -> str:
@@ -416,15 +497,16 @@ def _describe(figures: dict[str, float]) -> str:
 
 
 def _save(trainer: Trainer, run: RunFolder) -> None:
-    run.save_checkpoint(trainer.images, trainer.state_dict())
-    trainer.generator_ema.save(
-        run.path / "generator.safetensors",
-        notes={"kimg": trainer.images / 1000, "training": trainer.config.to_dict()},
-    )
-    z = torch.randn(32, trainer.config.generator.z_dim, generator=torch.Generator().manual_seed(0))
+    for name, parameter in trainer.generator.named_parameters():
+        if not parameter.isfinite().all():
+            raise TrainingError(f"the generator's {name} became NaN or infinite; {_ADVICE}")
+    z = torch.randn(SAMPLES, trainer.config.generator.z_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         images = trainer.generator_ema(z.to(trainer.device))
     _write_samples(run, f"{trainer.images // 1000:06d}", to_pixels(images))
+    notes = {"kimg": trainer.images / 1000, "training": trainer.config.to_dict()}
+    trainer.generator_ema.save(run.path / MODEL_FILE, notes=notes)
+    run.save_checkpoint(trainer.images, trainer.state_dict())  # last: once it is there, so is the rest
 
 
 def _write_samples(run: RunFolder, name: str, images: np.ndarray) -> None:

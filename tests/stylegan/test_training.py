@@ -41,7 +41,7 @@ def start_options(shoes, out, *, kimg):
 
 
 def trainer(**changes):
-    return Trainer(cpu_config(RESOLUTION, batch=8, **changes), torch.device("cpu"))
+    return Trainer(cpu_config("", RESOLUTION, batch=8, **changes), torch.device("cpu"))
 
 
 def real_images(seed=0):
@@ -70,7 +70,7 @@ def test_a_run_leaves_what_it_promises(shoes, tmp_path):
     logged = {name for line in lines for name in line}
     assert {"loss_g", "loss_d", "r_t", "augment_p", "images_per_second", "r1_penalty"} <= logged
     assert list((out / "tensorboard").iterdir())
-    assert json.loads((out / "config.json").read_text())["training"]["batch"] == 8
+    assert json.loads((out / "config.json").read_text())["batch"] == 8
 
 
 def test_two_halves_are_the_whole_bit_for_bit(shoes, tmp_path):
@@ -129,7 +129,7 @@ def test_a_step_trains_both_networks_and_the_average():
 
 @pytest.mark.parametrize("noise", [True, False])
 def test_noise_is_learned_only_where_it_is_wanted(noise):
-    config = dataclasses.replace(cpu_config(RESOLUTION, batch=8), noise=noise)
+    config = dataclasses.replace(cpu_config("", RESOLUTION, batch=8), noise=noise)
     one = Trainer(config, torch.device("cpu"))
     one.train_step(real_images())
     strengths = [value for name, value in one.generator.named_parameters() if name.endswith("noise_strength")]
@@ -138,7 +138,7 @@ def test_noise_is_learned_only_where_it_is_wanted(noise):
 
 def test_nan_is_named_and_nothing_is_saved(shoes, tmp_path):
     out = tmp_path / "run"
-    result = train(*start_options(shoes, out, kimg=0.2), "--lr", "nan")
+    result = train(*start_options(shoes, out, kimg=0.2), "--lr", 1e30)
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert re.fullmatch(r"error: .*became NaN or infinite.*--resume.*\n", result.stderr.splitlines(True)[-1])
@@ -158,8 +158,24 @@ def test_ada_moves_p_towards_its_target():
     assert control.p == 0
 
 
+def test_a_run_killed_before_its_first_checkpoint_still_starts_from_its_checkpoint(shoes, tmp_path):
+    assert train(*start_options(shoes, tmp_path / "first", kimg=0.01)).exit_code == 0
+    source = latest_checkpoint(tmp_path / "first")
+    assert train(*start_options(shoes, tmp_path / "a", kimg=0.01), "--init-from", source).exit_code == 0
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "config.json").write_bytes((tmp_path / "a" / "config.json").read_bytes())
+    assert train("--resume", "--kimg", 0.01, "--out", tmp_path / "b").exit_code == 0
+    assert_same_state(*(load_checkpoint(latest_checkpoint(tmp_path / name)) for name in "ab"))
+
+
+def test_the_cpu_preset_is_what_it_says():
+    config = cpu_config("", 64)
+    assert (config.batch, config.noise, config.r1_gamma) == (16, False, pytest.approx(1.2288))
+    assert config.generator.w_dim == config.generator.z_dim == config.generator.channel_max == 128
+
+
 def test_networks_that_grow_start_as_the_smaller_ones():
-    small, large = trainer(), Trainer(cpu_config(2 * RESOLUTION, batch=8), torch.device("cpu"))
+    small, large = trainer(), Trainer(cpu_config("", 2 * RESOLUTION, batch=8), torch.device("cpu"))
     for i in range(2):
         small.train_step(real_images(i))
     report = large.init_from(small.state_dict())
@@ -183,13 +199,13 @@ def test_networks_that_grow_start_as_the_smaller_ones():
 def test_the_state_of_another_training_is_refused():
     with pytest.raises(FileFormatError, match="expected 'stylegan'"):
         trainer().load_state_dict({"kind": "segmenter"})
-    other = Trainer(cpu_config(32, batch=8), torch.device("cpu")).state_dict()
+    other = Trainer(cpu_config("", 32, batch=8), torch.device("cpu")).state_dict()
     with pytest.raises(FileFormatError, match="other networks"):
         trainer().load_state_dict(other)
 
 
 def test_configurations_are_json():
-    config = cpu_config(64, augment=AugmentConfig(mode="fixed", p=0.2))
+    config = cpu_config("", 64, augment=AugmentConfig(mode="fixed", p=0.2))
     assert TrainingConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
@@ -208,8 +224,13 @@ def grey(height, width):
     [
         ({"--resolution": 48}, "resolution: got 48, expected a power of two"),
         ({"--data": "nothing.zip"}, "nothing.zip does not exist"),
-        ({"--kimg": 0}, "--kimg"),
+        ({"--kimg": 0}, "--kimg 0"),
+        ({"--lr": "nan"}, "expected a learning rate above 0"),
         ({"--batch": 6}, "batch: got 6"),
+        ({"--batch": 0}, "--batch: got 0"),
+        ({"--seed": -1}, "--seed: got -1"),
+        ({"--augment-p": 2}, "--augment-p 2"),
+        ({"--resolution": 4}, "resolution: got 4"),
         ({"--pipe": "bgcx"}, "augmentation pipe: got 'bgcx'"),
         ({"--device": "tpu"}, "--device: got 'tpu'"),
         ({"--init-from": "nothing.pt"}, "cannot read the checkpoint nothing.pt"),
@@ -245,4 +266,10 @@ def test_a_finished_run_says_so(shoes, tmp_path):
     assert train(*start_options(shoes, tmp_path / "run", kimg=0.01)).exit_code == 0
     result = train("--resume", "--kimg", 0.01, "--out", tmp_path / "run")
     assert result.exit_code == 1
-    assert "ask for more" in result.stderr
+    assert "expected more than the 0.016 kimg" in result.stderr
+
+
+def test_resume_refuses_what_it_would_ignore(shoes, tmp_path):
+    result = train("--resume", "--kimg", 1, "--gamma", 3, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "--resume keeps the options of the run, got --gamma" in result.stderr

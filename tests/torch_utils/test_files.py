@@ -49,7 +49,10 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-        with pytest.raises(OutputError, match="free space or choose another path"), atomic_write(path) as file:
+        with (
+            pytest.raises(OutputError, match="free space or choose another path"),
+            atomic_write(path) as file,
+        ):
             file.write(b"x" * 100_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -13,7 +13,10 @@ def test_checkpoints_are_kept_and_the_newest_is_found(tmp_path):
     assert latest_checkpoint(tmp_path) is None
     for images in (10, 20, 30):
         save_checkpoint(tmp_path, images, {"images": images, "w": torch.full((3,), float(images))}, keep=2)
-    assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["checkpoint-000000020.pt", "checkpoint-000000030.pt"]
+    assert sorted(path.name for path in tmp_path.glob("*.pt")) == [
+        "checkpoint-000000020.pt",
+        "checkpoint-000000030.pt",
+    ]
     newest = latest_checkpoint(tmp_path)
     assert newest is not None
     assert load_checkpoint(newest)["w"].tolist() == [30, 30, 30]
@@ -35,6 +38,20 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
         path.unlink()
     with pytest.raises(FileFormatError):
         load_checkpoint(path)
+
+
+def test_resuming_passes_over_a_damaged_checkpoint(tmp_path, capsys):
+    with RunFolder.create(tmp_path / "run", {}) as run:
+        for images in (10, 20):
+            newest = run.save_checkpoint(images, {"w": torch.zeros(1)})
+    newest.write_bytes(b"")
+    with RunFolder.resume(tmp_path / "run") as run:
+        assert run.state is not None
+        assert run.state["images"] == 10
+    assert "SHA-256" in capsys.readouterr().err
+    (run.path / "checkpoint-000000010.pt").unlink()
+    with pytest.raises(FileFormatError, match="cannot read"):
+        RunFolder.resume(tmp_path / "run")
 
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path):

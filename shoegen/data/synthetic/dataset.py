@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import multiprocessing
 import os
@@ -17,8 +16,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
+from shoegen.data.images import encode_part_map
 from shoegen.data.labels import SHOE_PARTS
 from shoegen.data.synthetic.parameters import ShoeParameters
 from shoegen.data.synthetic.render import RenderedShoe, check_resolution, render_shoe
@@ -69,8 +68,7 @@ def make_dataset(
             _write(archive, f"masks/{index:08d}.png", mask)
             attributes[name], metadata[name] = measures, make
             progress(index + 1)
-        labels = [{"name": n, "color": c} for n, c in zip(SHOE_PARTS.names, SHOE_PARTS.colors)]
-        _write(archive, "labels.json", json.dumps(labels).encode())
+        _write(archive, "labels.json", json.dumps(SHOE_PARTS.to_json()).encode())
         described = {"unit": "mm", "attributes": attributes, "metadata": metadata}
         _write(archive, "attributes.json", json.dumps(described).encode())
 
@@ -119,12 +117,9 @@ def _make_chunk(indices: range, *, seed: int, resolution: int) -> list[Encoded]:
 def _encode(parameters: ShoeParameters, resolution: int) -> Encoded:
     shoe = render_shoe(parameters, resolution)
     _, image = cv2.imencode(".png", shoe.image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    mask = io.BytesIO()
-    palette = Image.fromarray(shoe.part_map)
-    palette.putpalette([value for color in SHOE_PARTS.colors for value in color])
-    palette.save(mask, "PNG", compress_level=1)
+    mask = encode_part_map(shoe.part_map, SHOE_PARTS, compress_level=1)
     measures = {name: round(value, 3) for name, value in shoe.attributes.items()}
-    return image.tobytes(), mask.getvalue(), measures, parameters.metadata
+    return image.tobytes(), mask, measures, parameters.metadata
 
 
 def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

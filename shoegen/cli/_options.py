@@ -1,8 +1,12 @@
-"""Options that take lists of numbers."""
+"""What several commands do with their options."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
+
+import click
+from click.core import ParameterSource
 
 from shoegen.errors import ConfigError
 
@@ -39,3 +43,14 @@ def parse_integers(option: str, text: str) -> list[int]:
             raise ConfigError(f"{option}: got {text!r}, expected at most {MAX_INTEGERS} numbers")
         numbers += range(int(first), int(last or first) + 1)
     return numbers
+
+
+def refuse_with_resume(ctx: click.Context, allowed: Collection[str] = ()) -> None:
+    """Raises ConfigError for options that --resume would ignore, since the run keeps its own."""
+    kept = {"resume", "out", *allowed}
+    given = [name for name in ctx.params if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE]
+    ignored = [f"--{name.replace('_', '-')}" for name in given if name not in kept]
+    if ignored:
+        raise ConfigError(
+            f"--resume keeps the options of the run, got {', '.join(ignored)} too; leave them out"
+        )

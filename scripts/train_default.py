@@ -1,0 +1,109 @@
+"""Makes the model that ships with shoegen, from nothing but the synthetic shoes.
+
+    python scripts/train_default.py --work runs/default
+
+runs `shoegen` commands in order, prints each, and copies what they made to shoegen/assets/. A training that was
+interrupted goes on from its last checkpoint; one that is done is skipped. The direction is measured by the segmenter
+that lies in shoegen/assets/. On two CPU cores it takes some hours, most of
+them for the generator, which starts at 32 px, where a step is cheap, and grows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from shoegen.stylegan.networks import Generator
+from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint
+from shoegen.torch_utils.files import atomic_write
+
+ASSETS = Path(__file__).parents[1] / "shoegen" / "assets"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/default"), help="where runs and data are kept"
+    )
+    parser.add_argument("--shoes", type=int, default=20_000, help="synthetic shoes to train on")
+    parser.add_argument(
+        "--segmenter-images", type=int, default=64_000, help="pictures shown to the segmenter"
+    )
+    parser.add_argument("--small-kimg", type=float, default=75, help="kimg at 32 px")
+    parser.add_argument("--kimg", type=float, default=120, help="kimg at 64 px")
+    parser.add_argument("--samples", type=int, default=4000, help="latents to learn the direction from")
+    parser.add_argument("--assets", type=Path, default=ASSETS, help="where the model goes")
+    options = parser.parse_args()
+    work, assets = options.work, options.assets
+    shoes, small, large = work / "shoes.zip", work / "gan32", work / "gan64"
+
+    # Draw.
+    if not shoes.exists():
+        shoegen("make-shoes", "--count", options.shoes, "--resolution", 128, "--seed", 2, "--out", shoes)
+
+    # Learn the parts.
+    segmenter = work / "segmenter"
+    if images_shown(segmenter) < options.segmenter_images:
+        start = ["--data", shoes, "--images", options.segmenter_images]
+        shoegen("train-segmenter", *(["--resume"] if started(segmenter) else start), "--out", segmenter)
+    copy(segmenter / "segmenter.safetensors", assets / "segmenter.safetensors")
+
+    # Learn to draw: small, then larger. There are enough shoes to do without augmentation.
+    train_generator(small, options.small_kimg, ["--data", shoes, "--resolution", 32, "--gamma", 0.3])
+    grown_from = latest_checkpoint(small)
+    train_generator(
+        large, options.kimg, ["--data", shoes, "--resolution", 64, "--gamma", 1, "--init-from", grown_from]
+    )
+    notes = {
+        "kimg": options.small_kimg + options.kimg,
+        "data": f"{options.shoes} synthetic shoes",
+        "licence": "Apache-2.0",
+    }
+    generator = Generator.load(large / "generator.safetensors")
+    generator.save(assets / "generator.safetensors", dtype=torch.float16, notes=notes)
+
+    # Learn the heel.
+    shoegen(
+        "fit-direction",
+        "heel",
+        "--samples",
+        options.samples,
+        "--out",
+        assets / "directions" / "heel.safetensors",
+    )
+
+
+def train_generator(run: Path, kimg: float, start: list[object]) -> None:
+    if images_shown(run) < kimg * 1000:
+        options = ["--resume"] if started(run) else [*start, "--augment", "none"]
+        shoegen("train-stylegan", *options, "--kimg", kimg, "--out", run)
+
+
+def started(run: Path) -> bool:
+    return (run / "config.json").exists()
+
+
+def images_shown(run: Path) -> int:
+    checkpoint = latest_checkpoint(run)
+    return load_checkpoint(checkpoint)["images"] if checkpoint else 0
+
+
+def copy(source: Path, target: Path) -> None:
+    with atomic_write(target) as file:
+        file.write(source.read_bytes())
+
+
+def shoegen(*arguments: object) -> None:
+    command = [sys.executable, "-m", "shoegen", *map(str, arguments)]
+    print("$ shoegen", *command[3:], flush=True)
+    subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
