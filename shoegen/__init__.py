@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shoegen.directions.direction import Direction
     from shoegen.editing import Shoe, ShoeModel, Strip, load
+    from shoegen.errors import ShoegenError
     from shoegen.segmentation.parts import PartSegmenter
 
 __version__ = "0.1.0"
@@ -19,12 +20,13 @@ _MODULES = {
     "Direction": "shoegen.directions.direction",
     "PartSegmenter": "shoegen.segmentation.parts",
     "Shoe": "shoegen.editing",
+    "ShoegenError": "shoegen.errors",
     "ShoeModel": "shoegen.editing",
     "Strip": "shoegen.editing",
     "load": "shoegen.editing",
 }
 
-__all__ = ["Direction", "PartSegmenter", "Shoe", "ShoeModel", "Strip", "__version__", "load"]
+__all__ = ["Direction", "PartSegmenter", "Shoe", "ShoeModel", "ShoegenError", "Strip", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:

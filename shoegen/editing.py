@@ -24,6 +24,7 @@ from shoegen.torch_utils.devices import pick_device
 from shoegen.torch_utils.pixels import to_pixels
 
 ASSETS = Path(__file__).parent / "assets"
+MAX_STRENGTH = 10  # far beyond what any direction is calibrated for
 SHOWN = 256  # least side in pixels of a picture that shows itself
 
 
@@ -187,8 +188,10 @@ class Shoe:
 
     def move(self, direction: Direction, strength: float, *, name: str | None = None) -> Shoe:
         """Moves along a direction; `name` is what the title calls it."""
-        if not isinstance(strength, Real) or not math.isfinite(strength):
-            raise ConfigError(f"strength: got {strength!r}, expected a finite number such as 2 or -1.5")
+        if not isinstance(strength, Real) or not abs(strength) <= MAX_STRENGTH:
+            raise ConfigError(
+                f"strength: got {strength!r}, expected -{MAX_STRENGTH} to {MAX_STRENGTH}, such as 2 or -1.5"
+            )
         strength = float(strength)
         direction.check_generator(self.model.hash)
         title = f"{self.title}, {name or direction.attribute} {format_strength(strength)}"

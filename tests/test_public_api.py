@@ -7,7 +7,7 @@ import pytest
 import shoegen
 from shoegen.cli import main
 
-NAMES = ["Direction", "PartSegmenter", "Shoe", "ShoeModel", "Strip", "__version__", "load"]
+NAMES = ["Direction", "PartSegmenter", "Shoe", "ShoeModel", "ShoegenError", "Strip", "__version__", "load"]
 COMMANDS = ["edit", "fit-direction", "make-shoes", "sample", "segment", "train-segmenter", "train-stylegan"]
 
 

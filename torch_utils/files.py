@@ -65,8 +65,10 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise OutputError(
             f"cannot make the folder {path.parent}: {error.strerror}; choose another path"
         ) from error
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write {path}: no permission in {path.parent}; choose another path")
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose another path") from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

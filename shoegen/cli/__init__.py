@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import pkgutil
+import signal
+import sys
 from collections.abc import Iterator
 
 import click
@@ -65,3 +67,4 @@ def _errors_as_one_line(*, debug: bool) -> Iterator[None]:
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
     """Generative shoe design: segment shoes, train generators, edit along measured axes."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half-written files are cleaned up

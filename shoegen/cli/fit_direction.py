@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from shoegen.cli._options import parse_integers
+from shoegen.errors import ConfigError
 
 
 @click.command()
@@ -56,6 +57,8 @@ def command(
     config.candidate_layers(shoes.generator.num_ws)  # refuses what there is not before the work starts
     folder = Path() if model == "default" else shoes.directions_folder
     path = Path(out) if out else folder / f"{attribute}.safetensors"
+    if path.suffix != ".safetensors":
+        raise ConfigError(f"--out: got {path}, expected a name that ends in .safetensors")
     check_writable(path)
 
     measure = partial(measure_ws, shoes.generator, shoes.segmenter)
@@ -75,4 +78,10 @@ def command(
         say=click.echo,
     )
     direction.save(path)
+    if direction.scores["auc"] < 0.75:
+        click.echo(
+            f"warning: with an AUC of {direction.scores['auc']:.2f} this direction hardly follows the attribute; "
+            "draw more --samples, or train the generator longer",
+            err=True,
+        )
     click.echo(f"{path}: strength 1 is {direction.sigma:.3g} of {direction.attribute}")

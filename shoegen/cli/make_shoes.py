@@ -19,8 +19,11 @@ def command(count: int, resolution: int, seed: int, workers: int, out: str) -> N
     The zip holds images/, masks/, labels.json and attributes.json (millimetres), which training reads.
     """
     from shoegen.data.synthetic import make_dataset
+    from shoegen.errors import ConfigError
     from shoegen.torch_utils.progress import LiveProgress
 
+    if not str(out).endswith(".zip"):
+        raise ConfigError(f"--out: got {out}, expected a name that ends in .zip")
     every = max(count // 50, 1)
     with LiveProgress("drawing", count, unit="shoes") as progress:
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="A segmenter.safetensors; `default` ships with shoegen.",
 )
+@click.option("--skip-bad", is_flag=True, help="Leave out pictures that cannot be read.")
 @click.option("--measure", "show_measures", is_flag=True, help="Print a table of the measured attributes.")
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write the measured attributes to a file."
@@ -33,6 +34,7 @@ def command(
     out: Path | None,
     overlay: bool,
     model: str,
+    skip_bad: bool,
     show_measures: bool,
     json_path: Path | None,
 ) -> None:
@@ -51,7 +53,7 @@ def command(
         raise ConfigError("nothing to do: got no --out, --measure or --json; give at least one")
     if overlay and out is None:
         raise ConfigError("--overlay has nowhere to go; give a folder with --out")
-    names = _name_outputs(_find_pictures(sources))
+    names = _name_outputs(_readable(_find_pictures(sources), skip_bad=skip_bad))
     if json_path is not None:
         check_writable(json_path)
     if out is not None:
@@ -109,6 +111,28 @@ def _find_pictures(sources: tuple[Path, ...]) -> list[Path]:
         else:
             raise DataError(f"nothing at {source}; give a picture or a folder of pictures")
     return pictures
+
+
+def _readable(pictures: list[Path], *, skip_bad: bool) -> list[Path]:
+    """The pictures that can be decoded; the others are named."""
+    from shoegen.data.images import read_image
+    from shoegen.errors import DataError
+
+    bad: dict[Path, str] = {}
+    for picture in pictures:
+        try:
+            read_image(picture)
+        except DataError as error:
+            bad[picture] = str(error)
+    if bad:
+        listed = "; ".join(list(bad.values())[:3]) + ("; …" if len(bad) > 3 else "")
+        if not skip_bad or len(bad) == len(pictures):
+            raise DataError(
+                f"{len(bad)} of {len(pictures)} pictures cannot be read: {listed}; mend them, or leave them out "
+                "with --skip-bad"
+            )
+        click.echo(f"note: {len(bad)} of {len(pictures)} pictures left out: {listed}", err=True)
+    return [picture for picture in pictures if picture not in bad]
 
 
 def _name_outputs(pictures: list[Path]) -> dict[Path, str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -46,12 +46,12 @@ def draw_w(generator: Generator, count: int, *, psi: float, seed: int) -> Tensor
     """(count, w_dim): W of standard normal z, truncated towards its mean."""
     if count < 1:
         raise ConfigError(f"samples: got {count}, expected at least 1")
-    if not 0 <= seed < 2**63:
-        raise ConfigError(f"seed: got {seed}, expected a whole number from 0 to 2⁶³ − 1")
-    if not math.isfinite(psi):
-        raise ConfigError(f"psi: got {psi}, expected a finite number such as 0.7")
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+        raise ConfigError(f"seed: got {seed!r}, expected a whole number from 0 to 2³² − 1")
+    if not isinstance(psi, Real) or not 0 <= psi <= 2:
+        raise ConfigError(f"psi: got {psi!r}, expected a number from 0 to 2 such as 0.7")
     device = generator.mapping.w_avg.device
-    z = torch.randn(count, generator.config.z_dim, generator=torch.Generator().manual_seed(seed))
+    z = torch.randn(count, generator.config.z_dim, generator=torch.Generator().manual_seed(int(seed)))
     with torch.no_grad():
         return generator.map(z.to(device), truncation_psi=psi)[:, 0]
 

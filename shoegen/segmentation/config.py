@@ -89,12 +89,14 @@ class TrainingConfig(JsonConfig):
     save_every: int = 4_000
 
     def __post_init__(self) -> None:
-        for name in ("images", "batch", "log_every", "evaluate_every", "save_every"):
+        for name in ("log_every", "evaluate_every", "save_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.images < 1:
+            raise ConfigError(f"images is {self.images}, expected at least 1; change --images")
         if self.batch < 2:
             raise ConfigError(
-                "batch is 1, expected at least 2 (batch normalisation needs two); change --batch"
+                f"batch is {self.batch}, expected at least 2 (batch normalisation needs two); change --batch"
             )
         if not 0 < self.val_share < 1:
             raise ConfigError(f"val_share is {self.val_share}, expected between 0 and 1; change --val-share")

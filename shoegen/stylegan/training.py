@@ -34,8 +34,8 @@ from shoegen.torch_utils.statistics import RunningMeans
 MODEL_FILE = "generator.safetensors"
 REPORT_SECONDS = 10.0
 _ADVICE = (
-    "the last checkpoint is from before: go on from it with --resume, "
-    "or start anew with a lower --lr or a higher --gamma"
+    "start anew with a lower --lr or a higher --gamma, perhaps with --init-from the last checkpoint, "
+    "which is from before"
 )
 SAMPLES = 32
 

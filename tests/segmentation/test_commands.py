@@ -85,3 +85,15 @@ def test_train_segmenter_says_what_is_wrong(shoes, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "lonely.png")
     assert "error: " in run("train-segmenter", "--data", tmp_path, "--out", tmp_path / "run", expect=1)
     assert not (tmp_path / "run").exists()
+
+
+def test_segment_leaves_out_what_cannot_be_read_only_if_told(tiny_run, folder, tmp_path):
+    (folder / "bad.png").write_bytes(b"\x89PNG")
+    (folder / "empty.jpg").write_bytes(b"")
+    options = ("--out", tmp_path / "out", "--model", tiny_run / "segmenter.safetensors")
+    text = run("segment", folder, *options, expect=1)
+    assert "2 of 4 pictures cannot be read" in text
+    assert "bad.png" in text
+    assert "empty.jpg" in text
+    assert not list((tmp_path / "out").glob("*"))
+    assert "2 part maps" in run("segment", folder, *options, "--skip-bad")

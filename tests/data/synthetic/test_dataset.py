@@ -81,7 +81,7 @@ def test_command_writes_the_zip(tmp_path):
     [
         (["--count", "0", "--out", "shoes.zip"], "count is 0"),
         (["--resolution", "2000", "--out", "shoes.zip"], "resolution is 2000"),
-        (["--count", "1", "--out", "."], "folder"),
+        (["--count", "1", "--out", "shoes.png"], "ends in .zip"),
     ],
 )
 def test_command_says_what_is_wrong_in_one_line(arguments, told, tmp_path, monkeypatch):
