@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 
 demo: $(INSTALLED)  ## edit a shoe's heel with the shipped model
 	@mkdir -p out
-	$(BIN)/shoegen edit --direction heel --strengths=-2,-1,0,1,2 --seed 7 --out out/heel.png
+	$(BIN)/shoegen edit --direction heel --strengths=-2,-1,0,1,2 --seed 12 --out out/heel.png
 	@echo "The picture is in $(CURDIR)/out/heel.png"
 
 test: $(INSTALLED)  ## all tests but the long ones
