@@ -31,7 +31,8 @@ class LiveProgress:
                 TextColumn("{task.fields[figures]}"),
                 console=Console(stderr=True),
             )
-            self._id = self._bar.add_task(task, total=total, completed=done, figures="")
+            self._id = self._bar.add_task(task, total=total, figures="")
+            self._bar.update(self._id, completed=done)
 
     def update(self, done: float, figures: str = "") -> None:
         """Shows that `done` of the total is done, with `figures` and the time that is left."""

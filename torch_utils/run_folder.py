@@ -66,9 +66,9 @@ class RunFolder:
             raise FileFormatError(
                 f"{path / 'config.json'} is not JSON ({error}); restore it or start anew"
             ) from error
-        state, errors = load_latest_checkpoint(path)
-        for error in errors:
-            print(f"passed over a checkpoint: {error}", file=sys.stderr)
+        state, damaged = load_latest_checkpoint(path)
+        for reason in damaged:
+            print(f"passed over a checkpoint: {reason}", file=sys.stderr)
         return cls(path, config, state)
 
     def log(self, images: int, figures: dict[str, float]) -> None:

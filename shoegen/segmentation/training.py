@@ -175,9 +175,9 @@ class Trainer:
         return from_pixels(images.to(self.device)), part_maps.to(self.device).long()
 
     def _frequencies(self) -> torch.Tensor:
-        """(classes,) shares of the pixels of up to 500 training pictures."""
+        """(classes,) shares of the pixels of the training pictures."""
         counts = np.zeros(len(self.labels))
-        for i in self.train_indices[:500]:
+        for i in self.train_indices:
             counts += np.bincount(self.data.part_map(int(i)).ravel(), minlength=len(counts))
         return torch.from_numpy(counts / counts.sum()).float()
 
@@ -205,7 +205,7 @@ def _train(trainer: Trainer, run: RunFolder) -> Path:
             # Report
             if done or _due(config.log_every, trainer):
                 speed = (trainer.images - first) / (time.monotonic() - started)
-                rate = trainer.schedule.get_last_lr()[0]
+                rate = float(trainer.schedule.get_last_lr()[0])
                 loss = sum(losses) / len(losses)
                 losses.clear()
                 run.log(trainer.images, {"loss": loss, "learning_rate": rate, "images_per_second": speed})

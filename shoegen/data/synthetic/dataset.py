@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -108,6 +109,14 @@ def _shoes(count: int, resolution: int, seed: int, workers: int) -> Iterator[Enc
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _make_chunk(indices: range, *, seed: int, resolution: int) -> list[Encoded]:
