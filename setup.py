@@ -9,6 +9,8 @@ from setuptools import find_packages, setup
 setup(
     packages=[
         *find_packages(include=["shoegen", "shoegen.*"]),
+        "shoegen.assets",  # files only, which find_packages passes over
+        "shoegen.assets.directions",
         *(f"shoegen.{name}" for name in find_packages(include=["ops*", "torch_utils*"])),
     ],
     package_dir={"shoegen": "shoegen", "shoegen.ops": "ops", "shoegen.torch_utils": "torch_utils"},

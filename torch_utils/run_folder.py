@@ -31,8 +31,8 @@ class RunFolder:
         self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=images + 1 if images else None)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], config: dict[str, Any]) -> Self:
-        """A new run with this configuration.
+    def create(cls, path: str | os.PathLike[str], config: dict[str, Any], *, kind: str) -> Self:
+        """A new run of a kind of training, such as "stylegan", with this configuration.
 
         Raises:
             OutputError: cannot be written, or holds a run already.
@@ -45,15 +45,15 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise OutputError(f"cannot use {path} as a run folder: it is a file; choose another --out")
         check_writable(path / "config.json")
-        write_json(path / "config.json", config)
+        write_json(path / "config.json", {"kind": kind, **config})
         return cls(path, config, None)
 
     @classmethod
-    def resume(cls, path: str | os.PathLike[str]) -> Self:
+    def resume(cls, path: str | os.PathLike[str], *, kind: str) -> Self:
         """The run in `path`, from its newest intact checkpoint, or from its start if it has none yet.
 
         Raises:
-            ConfigError: there is no run in `path`.
+            ConfigError: there is no run of this kind in `path`.
             FileFormatError: its configuration or checkpoint is damaged.
         """
         path = Path(path)
@@ -66,6 +66,10 @@ class RunFolder:
             raise FileFormatError(
                 f"{path / 'config.json'} is not JSON ({error}); restore it or start anew"
             ) from error
+        if config.pop("kind", None) != kind:
+            raise ConfigError(
+                f"--resume: the run in {path} is not one of {kind}; expected the command that started it"
+            )
         state, damaged = load_latest_checkpoint(path)
         for reason in damaged:
             print(f"passed over a checkpoint: {reason}", file=sys.stderr)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="A segmenter.safetensors; `default` ships with shoegen.",
 )
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--skip-bad", is_flag=True, help="Leave out pictures that cannot be read.")
 @click.option("--measure", "show_measures", is_flag=True, help="Print a table of the measured attributes.")
 @click.option(
@@ -34,6 +35,7 @@ def command(
     out: Path | None,
     overlay: bool,
     model: str,
+    device: str,
     skip_bad: bool,
     show_measures: bool,
     json_path: Path | None,
@@ -47,6 +49,7 @@ def command(
     from shoegen.errors import ConfigError
     from shoegen.measure import measure
     from shoegen.segmentation.parts import PartSegmenter
+    from shoegen.torch_utils.devices import pick_device
     from shoegen.torch_utils.files import check_writable, write_json
 
     if out is None and not show_measures and json_path is None:
@@ -65,7 +68,7 @@ def command(
             raise ConfigError(
                 f"--out {out} would overwrite the picture {overwritten[0]}; choose another folder"
             )
-    segmenter = PartSegmenter.load(model)
+    segmenter = PartSegmenter.load(model, pick_device(device))
     measuring = show_measures or json_path is not None
     if measuring and set(SHOE_PARTS.names) - set(segmenter.labels.names):
         raise ConfigError(

@@ -27,11 +27,12 @@ from shoegen.cli._options import refuse_with_resume
 @click.option(
     "--flip", default=0.0, show_default=True, help="Probability of a mirror image; 0 keeps the heel's side."
 )
-@click.option("--initial", help="A segmenter.safetensors to start from; `default` is the shipped one.")
+@click.option("--init-from", help="A segmenter.safetensors to start from; `default` is the shipped one.")
 @click.option(
     "--seed", default=0, show_default=True, help="Of the split, the weights, the order, the augmentation."
 )
 @click.option("--skip-bad", is_flag=True, help="Leave out pictures that cannot be read.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, which knows its other options.")
 @click.pass_context
 def command(
@@ -45,9 +46,10 @@ def command(
     lr: float,
     val_share: float,
     flip: float,
-    initial: str | None,
+    init_from: str | None,
     seed: int,
     skip_bad: bool,
+    device: str,
     resume: bool,
 ) -> None:
     """Train a segmenter on pictures with part maps."""
@@ -56,8 +58,8 @@ def command(
     from shoegen.segmentation.config import AugmentConfig, SegmenterConfig, TrainingConfig
 
     if resume:
-        refuse_with_resume(ctx)
-        path = training.resume(out)
+        refuse_with_resume(ctx, allowed={"device"})
+        path = training.resume(out, device=device)
     elif data is None:
         raise ConfigError(
             "got no --data; give a folder or zip with part maps, or go on with a run with --resume"
@@ -71,9 +73,9 @@ def command(
             batch=batch,
             learning_rate=lr,
             val_share=val_share,
-            initial=initial,
+            init_from=init_from,
             seed=seed,
             skip_bad=skip_bad,
         )
-        path = training.train(config, out)
+        path = training.train(config, out, device=device)
     click.echo(f"best segmenter: {path}")

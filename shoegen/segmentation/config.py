@@ -65,7 +65,7 @@ class TrainingConfig(JsonConfig):
     """A training run. Progress is counted in images shown.
 
     data: folder or zip with part maps; the model's classes are its labels. images: how many to show.
-    batch: images per step. initial: a segmenter.safetensors to start from, "default" for the shipped one.
+    batch: images per step. init_from: a segmenter.safetensors to start from, "default" for the shipped one.
     learning_rate: the peak of the one-cycle schedule. val_share: share of the data held out for validation.
     dice: weight of the Dice loss beside cross-entropy. weight_damping: class weights are frequency^−damping.
     evaluate_every, save_every, log_every: in images.
@@ -83,7 +83,7 @@ class TrainingConfig(JsonConfig):
     val_share: float = 0.05
     seed: int = 0
     skip_bad: bool = False
-    initial: str | None = None
+    init_from: str | None = None
     log_every: int = 800
     evaluate_every: int = 8_000
     save_every: int = 4_000

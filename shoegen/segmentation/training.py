@@ -26,6 +26,7 @@ from shoegen.segmentation.losses import SegmentationLoss, class_weights
 from shoegen.segmentation.metrics import ConfusionMatrix
 from shoegen.segmentation.models import build_segmenter
 from shoegen.segmentation.parts import PartSegmenter
+from shoegen.torch_utils.devices import pick_device
 from shoegen.torch_utils.memory import keep_freed_memory
 from shoegen.torch_utils.pixels import from_pixels
 from shoegen.torch_utils.progress import LiveProgress
@@ -34,7 +35,7 @@ from shoegen.torch_utils.run_folder import RunFolder
 MODEL_FILE = "segmenter.safetensors"
 
 
-def train(config: TrainingConfig, out: str | Path) -> Path:
+def train(config: TrainingConfig, out: str | Path, *, device: str = "auto") -> Path:
     """Trains a segmenter in a new run folder, returns the path of the best one.
 
     Raises:
@@ -43,23 +44,23 @@ def train(config: TrainingConfig, out: str | Path) -> Path:
     """
     data = open_data(config)
     config = replace(config, model=replace(config.model, classes=len(_labels(data))))
-    trainer = Trainer(config, data)
-    with RunFolder.create(out, config.to_dict()) as run:
+    trainer = Trainer(config, data, device)
+    with RunFolder.create(out, config.to_dict(), kind="segmenter") as run:
         return _train(trainer, run)
 
 
-def resume(out: str | Path) -> Path:
+def resume(out: str | Path, *, device: str = "auto") -> Path:
     """Goes on with the run in `out` from its newest checkpoint; what its config.json says, holds.
 
     Raises: as `train`, and FileFormatError where the checkpoint is damaged or of another network.
     """
-    with RunFolder.resume(out) as run:
+    with RunFolder.resume(out, kind="segmenter") as run:
         config = TrainingConfig.from_dict(run.config)
         if run.state is None:
-            trainer = Trainer(config, open_data(config))
+            trainer = Trainer(config, open_data(config), device)
         else:
-            config = replace(config, initial=None)  # that file may be gone by now
-            trainer = Trainer(config, open_data(config))
+            config = replace(config, init_from=None)  # that file may be gone by now
+            trainer = Trainer(config, open_data(config), device)
             trainer.load_state_dict(run.state)
         return _train(trainer, run)
 
@@ -77,14 +78,14 @@ def open_data(config: TrainingConfig) -> ImageDataset:
 class Trainer:
     """All that changes in training: network, optimiser, schedule, and how many images were shown."""
 
-    def __init__(self, config: TrainingConfig, data: ImageDataset):
+    def __init__(self, config: TrainingConfig, data: ImageDataset, device: str = "auto"):
         self.config, self.data, self.labels = config, data, _labels(data)
         if config.model.classes != len(self.labels):
             raise ConfigError(
                 f"{config.data} has {len(self.labels)} classes, the run {config.model.classes}; "
                 "start a new run with another --out"
             )
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = pick_device(device)
         torch.manual_seed(config.seed)
         # NHWC convolutions are a third faster on CPU.
         network = _new_network(config, self.labels)
@@ -246,12 +247,12 @@ def _labels(data: ImageDataset) -> LabelMap:
 
 
 def _new_network(config: TrainingConfig, labels: LabelMap) -> nn.Module:
-    if config.initial is None:
+    if config.init_from is None:
         return build_segmenter(config.model)
-    start = PartSegmenter.load(config.initial)
+    start = PartSegmenter.load(config.init_from)
     same_network = replace(start.config, resolution=config.model.resolution) == config.model
     if not same_network or start.labels.names != labels.names:
         raise ConfigError(
-            f"--initial {config.initial} is of another architecture or has other labels; leave it out"
+            f"--init-from {config.init_from} is of another architecture or has other labels; leave it out"
         )
     return start.net.train().requires_grad_(True)

@@ -31,6 +31,7 @@ from shoegen.torch_utils.run_folder import RunFolder
 from shoegen.torch_utils.seeds import rng_state, set_rng_state
 from shoegen.torch_utils.statistics import RunningMeans
 
+KIND = "stylegan"
 MODEL_FILE = "generator.safetensors"
 REPORT_SECONDS = 10.0
 _ADVICE = (
@@ -173,7 +174,7 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, save the data."""
         return {
-            "kind": "stylegan",
+            "kind": KIND,
             "config": self.config.to_dict(),
             "steps": self.steps,
             "images": self.images,
@@ -193,8 +194,8 @@ class Trainer:
         Raises:
             FileFormatError: the state of another kind of training or of other networks.
         """
-        if state.get("kind") != "stylegan":
-            raise FileFormatError(f"got the state of a {state.get('kind')!r} training, expected 'stylegan'")
+        if state.get("kind") != KIND:
+            raise FileFormatError(f"got the state of a {state.get('kind')!r} training, expected {KIND!r}")
         try:
             for name in (
                 "generator",
@@ -222,8 +223,8 @@ class Trainer:
         Raises:
             FileFormatError: not a StyleGAN checkpoint, or nothing agrees.
         """
-        if state.get("kind") != "stylegan":
-            raise FileFormatError(f"got the state of a {state.get('kind')!r} training, expected 'stylegan'")
+        if state.get("kind") != KIND:
+            raise FileFormatError(f"got the state of a {state.get('kind')!r} training, expected {KIND!r}")
         report = TransferReport([], [])
         for network, source in [(self.generator, "generator_ema"), (self.discriminator, "discriminator")]:
             target = network.state_dict()
@@ -363,7 +364,7 @@ def train(
     trainer = Trainer(config, pick_device(device))
     data = _open_data(config)
     report = _init(trainer)
-    with RunFolder.create(out, config.to_dict()) as run:
+    with RunFolder.create(out, config.to_dict(), kind=KIND) as run:
         return _train(trainer, data, run, kimg, snapshot_kimg, report)
 
 
@@ -372,7 +373,7 @@ def resume(out: str | Path, *, kimg: float, snapshot_kimg: float = 4.0, device: 
 
     Raises: as `train`.
     """
-    with RunFolder.resume(out) as run:
+    with RunFolder.resume(out, kind=KIND) as run:
         config = TrainingConfig.from_dict(run.config)
         trainer = Trainer(config, pick_device(device))
         data = _open_data(config)

@@ -25,7 +25,9 @@ def test_a_run_leaves_logs_checkpoints_and_the_best_model(tiny_run):
 
 
 def test_config_survives_json(tiny_run, shoes):
-    assert TrainingConfig.from_dict(json.loads((tiny_run / "config.json").read_bytes())) == tiny(str(shoes))
+    kept = json.loads((tiny_run / "config.json").read_bytes())
+    assert kept.pop("kind") == "segmenter"
+    assert TrainingConfig.from_dict(kept) == tiny(str(shoes))
 
 
 def test_resumed_is_uninterrupted(tiny_run, shoes, tmp_path, monkeypatch):
@@ -75,7 +77,7 @@ def test_learns(shoes):
 
 def test_starts_from_another_segmenter(tiny_run, shoes):
     path = tiny_run / "segmenter.safetensors"
-    config = replace(tiny(str(shoes)), initial=str(path))
+    config = replace(tiny(str(shoes)), init_from=str(path))
     trainer = training.Trainer(config, training.open_data(config))
     expected = PartSegmenter.load(path).net.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in trainer.net.state_dict().items())

@@ -141,7 +141,7 @@ def test_nan_is_named_and_nothing_is_saved(shoes, tmp_path):
     result = train(*start_options(shoes, out, kimg=0.2), "--lr", 1e30)
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
-    assert re.fullmatch(r"error: .*became NaN or infinite.*--resume.*\n", result.stderr.splitlines(True)[-1])
+    assert re.fullmatch(r"error: .*became NaN or infinite.*lower --lr.*\n", result.stderr.splitlines(True)[-1])
     assert latest_checkpoint(out) is None
 
 

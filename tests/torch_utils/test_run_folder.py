@@ -41,17 +41,17 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
 
 
 def test_resuming_passes_over_a_damaged_checkpoint(tmp_path, capsys):
-    with RunFolder.create(tmp_path / "run", {}) as run:
+    with RunFolder.create(tmp_path / "run", {}, kind="test") as run:
         for images in (10, 20):
             newest = run.save_checkpoint(images, {"w": torch.zeros(1)})
     newest.write_bytes(b"")
-    with RunFolder.resume(tmp_path / "run") as run:
+    with RunFolder.resume(tmp_path / "run", kind="test") as run:
         assert run.state is not None
         assert run.state["images"] == 10
     assert "SHA-256" in capsys.readouterr().err
     (run.path / "checkpoint-000000010.pt").unlink()
     with pytest.raises(FileFormatError, match="cannot read"):
-        RunFolder.resume(tmp_path / "run")
+        RunFolder.resume(tmp_path / "run", kind="test")
 
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path):
@@ -66,14 +66,14 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path):
 
 
 def test_a_resumed_log_forgets_what_will_be_done_again(tmp_path):
-    with RunFolder.create(tmp_path / "run", {"a": 1}) as run:
+    with RunFolder.create(tmp_path / "run", {"a": 1}, kind="test") as run:
         run.log(10, {"loss": 1.0})
         run.save_checkpoint(20, {"w": torch.zeros(1)})
         run.log(20, {"loss": 0.5})
         run.log(30, {"loss": 0.4})
     with open(run.path / "log.jsonl", "a") as file:
         file.write('{"images": 40, "lo')  # killed while writing
-    with RunFolder.resume(tmp_path / "run") as run:
+    with RunFolder.resume(tmp_path / "run", kind="test") as run:
         assert run.config == {"a": 1}
         assert run.state is not None
         assert run.state["images"] == 20
@@ -83,11 +83,13 @@ def test_a_resumed_log_forgets_what_will_be_done_again(tmp_path):
 
 
 def test_a_run_is_not_overwritten_and_not_invented(tmp_path):
-    RunFolder.create(tmp_path / "run", {}).close()
+    RunFolder.create(tmp_path / "run", {}, kind="test").close()
     with pytest.raises(OutputError, match="--resume"):
-        RunFolder.create(tmp_path / "run", {})
+        RunFolder.create(tmp_path / "run", {}, kind="test")
+    with pytest.raises(ConfigError, match="not one of other"):
+        RunFolder.resume(tmp_path / "run", kind="other")
     with pytest.raises(ConfigError, match="no run in"):
-        RunFolder.resume(tmp_path / "nothing")
+        RunFolder.resume(tmp_path / "nothing", kind="test")
 
 
 def test_tensors_round_trip_with_kind_and_hash(tmp_path):
