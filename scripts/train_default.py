@@ -4,8 +4,8 @@
 
 runs `shoegen` commands in order, prints each, and copies what they made to shoegen/assets/. A training that was
 interrupted goes on from its last checkpoint; one that is done is skipped. The direction is measured by the segmenter
-that lies in shoegen/assets/. On two CPU cores it takes some hours, most of
-them for the generator, which starts at 32 px, where a step is cheap, and grows.
+in shoegen/assets/. On two CPU cores it takes some hours, most of them for the generator, which starts at 32 px, where
+a step is cheap, and grows.
 """
 
 from __future__ import annotations
@@ -55,31 +55,19 @@ def main() -> None:
     copy(segmenter / "segmenter.safetensors", assets / "segmenter.safetensors")
 
     # Learn to draw: small, then larger. There are enough shoes to do without augmentation.
-    train_generator(small, options.small_kimg, ["--data", shoes, "--resolution", 32, "--gamma", 0.3])
+    train_generator(small, options.small_kimg, "--data", shoes, "--resolution", 32)
     grown_from = latest_checkpoint(small)
-    train_generator(
-        large, options.kimg, ["--data", shoes, "--resolution", 64, "--gamma", 1, "--init-from", grown_from]
-    )
-    notes = {
-        "kimg": options.small_kimg + options.kimg,
-        "data": f"{options.shoes} synthetic shoes",
-        "licence": "Apache-2.0",
-    }
+    train_generator(large, options.kimg, "--data", shoes, "--resolution", 64, "--init-from", grown_from)
     generator = Generator.load(large / "generator.safetensors")
+    notes = {"card": "MODEL_CARD.md", "licence": "Apache-2.0"}
     generator.save(assets / "generator.safetensors", dtype=torch.float16, notes=notes)
 
-    # Learn the heel.
-    shoegen(
-        "fit-direction",
-        "heel",
-        "--samples",
-        options.samples,
-        "--out",
-        assets / "directions" / "heel.safetensors",
-    )
+    # Learn the heel, on the file as it ships: a direction names the rounded weights.
+    where = ["--model", assets, "--out", assets / "directions" / "heel.safetensors"]
+    shoegen("fit-direction", "heel", "--orthogonal-to", "all", "--samples", options.samples, *where)
 
 
-def train_generator(run: Path, kimg: float, start: list[object]) -> None:
+def train_generator(run: Path, kimg: float, *start: object) -> None:
     if images_shown(run) < kimg * 1000:
         options = ["--resume"] if started(run) else [*start, "--augment", "none"]
         shoegen("train-stylegan", *options, "--kimg", kimg, "--out", run)
@@ -102,7 +90,9 @@ def copy(source: Path, target: Path) -> None:
 def shoegen(*arguments: object) -> None:
     command = [sys.executable, "-m", "shoegen", *map(str, arguments)]
     print("$ shoegen", *command[3:], flush=True)
-    subprocess.run(command, check=True)
+    status = subprocess.call(command)
+    if status:
+        sys.exit(status)  # it has said why
 
 
 if __name__ == "__main__":
