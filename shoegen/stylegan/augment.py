@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from shoegen.errors import ConfigError
 from shoegen.ops import setup_filter, upfirdn2d, upsample2d
+from shoegen.stylegan.config import AugmentConfig
 
 BLIT = ("xflip", "rotate90", "xint")
 GEOM = ("scale", "rotate", "aniso", "xfrac")
@@ -252,6 +254,41 @@ class AugmentPipe(nn.Module):
         kept_y = (y - center[:, 1:]).abs() >= half_side[:, None]
         kept = kept_x[:, None, None, :] | kept_y[:, None, :, None]
         return images * kept
+
+
+class AugmentControl:
+    """Moves the augmentation strength p so that r_t, the mean sign of D(real), stays at its target.
+
+    r_t near 1 means that D knows the real images by heart (arXiv 2006.06676, section 3).
+    """
+
+    def __init__(self, config: AugmentConfig) -> None:
+        self.config = config
+        self.p = config.p
+        self._signs: Tensor | float = 0.0  # of D(real), summed since the last adjustment
+        self._count = 0
+
+    def observe(self, real_logits: Tensor) -> None:
+        """Takes note of D(real) (N, 1)."""
+        if self.config.mode == "ada":
+            self._signs = real_logits.sign().sum() + self._signs
+            self._count += len(real_logits)
+
+    def adjust(self, steps: int, batch: int) -> float:
+        """After step number `steps` of `batch` images: the p to go on with."""
+        if self.config.mode == "ada" and steps % self.config.interval == 0 and self._count:
+            r_t = float(self._signs) / self._count
+            direction = (r_t > self.config.target) - (r_t < self.config.target)
+            step = batch * self.config.interval / (self.config.speed_kimg * 1000)
+            self.p = min(max(self.p + direction * step, 0.0), 1.0)
+            self._signs, self._count = 0.0, 0
+        return self.p
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"p": self.p, "signs": float(self._signs), "count": self._count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.p, self._signs, self._count = state["p"], state["signs"], state["count"]
 
 
 def octave_bands() -> Tensor:

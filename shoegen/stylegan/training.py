@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ from torch import Tensor, nn
 from shoegen.data.datasets import ImageDataset, infinite_indices
 from shoegen.data.images import image_grid, write_image
 from shoegen.errors import ConfigError, FileFormatError, TrainingError
-from shoegen.stylegan.augment import AugmentPipe
-from shoegen.stylegan.config import AugmentConfig, TrainingConfig
+from shoegen.stylegan.augment import AugmentControl, AugmentPipe
+from shoegen.stylegan.config import TrainingConfig
 from shoegen.stylegan.loss import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from shoegen.stylegan.networks import Discriminator, Generator, NoiseMode
+from shoegen.stylegan.transfer import TransferReport, transfer
 from shoegen.torch_utils.checkpoints import load_checkpoint
 from shoegen.torch_utils.devices import pick_device
 from shoegen.torch_utils.memory import keep_freed_memory, peak_memory_gb
@@ -215,125 +215,16 @@ class Trainer:
         set_rng_state(state["rng"])
 
     def init_from(self, state: dict[str, Any]) -> TransferReport:
-        """Takes the weights of another run's checkpoint wherever name and shape agree.
-
-        Networks that grow to the double resolution start as the smaller ones: the generator draws their picture,
-        enlarged, and the discriminator judges pictures by their reduction.
-
-        Raises:
-            FileFormatError: not a StyleGAN checkpoint, or nothing agrees.
-        """
+        """Takes the weights of another run's checkpoint, see `transfer`."""
         if state.get("kind") != KIND:
             raise FileFormatError(f"got the state of a {state.get('kind')!r} training, expected {KIND!r}")
-        report = TransferReport([], [])
-        for network, source in [(self.generator, "generator_ema"), (self.discriminator, "discriminator")]:
-            target = network.state_dict()
-            for name, value in target.items():
-                given = state[source].get(name)
-                agrees = given is not None and given.shape == value.shape
-                (report.taken if agrees else report.fresh).append(f"{source.split('_')[0]}.{name}")
-                if agrees:
-                    value.copy_(given)
-        if not report.taken:
-            raise FileFormatError(
-                "no tensor of the checkpoint fits these networks; train without --init-from"
-            )
-        resolution = self.config.generator.resolution
-        if state["config"]["generator"]["resolution"] * 2 == resolution:
-            grow_generator(self.generator)
-            grow_discriminator(self.discriminator, state["discriminator"])
+        report = transfer(state, self.generator, self.discriminator)
         if not self.config.noise:
             for name, parameter in self.generator.named_parameters():
                 if name.endswith("noise_strength"):
                     nn.init.zeros_(parameter)
         self.generator_ema.load_state_dict(self.generator.state_dict())
         return report
-
-
-def grow_generator(generator: Generator) -> None:
-    """Lets the last block add nothing to the picture at first (skip architecture only)."""
-    if generator.config.architecture == "skip":
-        nn.init.zeros_(generator.synthesis.blocks[-1].torgb.weight)
-
-
-@torch.no_grad()
-def grow_discriminator(discriminator: Discriminator, smaller: dict[str, Tensor]) -> None:
-    """Lets the first block reduce the picture and apply the colour layer of a `smaller` discriminator.
-
-    Three pairs of channels carry +red, −red, +green … through the leaky ReLUs, which lose nothing of such a pair:
-    lrelu(x) − lrelu(−x) = (1 + α) x. Without this the trained layers see noise until the new block has learned.
-    Resnet architecture only.
-    """
-    block = discriminator.blocks[0]
-    weight = smaller.get(f"b{discriminator.resolutions[1]}.fromrgb.weight")
-    bias = smaller.get(f"b{discriminator.resolutions[1]}.fromrgb.bias")
-    if discriminator.config.architecture != "resnet" or weight is None or bias is None:
-        return
-    if block.fromrgb.weight.shape[0] < 6 or block.conv1.weight.shape[0] != weight.shape[0]:
-        return
-    signs = torch.tensor([1.0, -1.0])
-    spread = torch.kron(torch.eye(3), signs[:, None])  # (6, 3): RGB → pairs
-    gather = torch.kron(torch.eye(3), signs[None, :]) / (
-        1.2 * math.sqrt(2)
-    )  # (3, 6): pairs after lrelu → RGB
-    colors = weight[:, :, 0, 0] / math.sqrt(weight.shape[1])  # (C, 3), as the smaller network used them
-
-    block.fromrgb.weight[:6, :, 0, 0] = spread / block.fromrgb.weight_gain
-    block.conv0.weight[:6] = 0
-    block.conv0.weight[:6, :6, 1, 1] = spread @ gather / block.conv0.weight_gain
-    # The block scales its result by √½, which the colour layer did not.
-    block.conv1.weight.zero_()
-    block.conv1.weight[:, :6, 1, 1] = colors @ gather * math.sqrt(2) / block.conv1.weight_gain
-    assert block.conv1.bias is not None
-    block.conv1.bias.copy_(bias * math.sqrt(2))
-    block.skip.weight.zero_()
-
-
-@dataclass
-class TransferReport:
-    """Names of the tensors taken from a checkpoint, and of those that start fresh."""
-
-    taken: list[str]
-    fresh: list[str]
-
-    def __str__(self) -> str:
-        where = sorted({".".join(name.split(".")[:3]) for name in self.fresh})
-        fresh = f"; {len(self.fresh)} start fresh, in {', '.join(where)}" if where else ""
-        return f"{len(self.taken)} tensors taken over{fresh}"
-
-
-class AugmentControl:
-    """Moves the augmentation strength p so that r_t, the mean sign of D(real), stays at its target.
-
-    r_t near 1 means that D knows the real images by heart (arXiv 2006.06676, section 3).
-    """
-
-    def __init__(self, config: AugmentConfig) -> None:
-        self.config = config
-        self.p = config.p
-        self._signs: Tensor | float = 0.0  # of D(real), summed since the last adjustment
-        self._count = 0
-
-    def observe(self, real_logits: Tensor) -> None:
-        """Takes note of D(real) (N, 1)."""
-        if self.config.mode == "ada":
-            self._signs = real_logits.sign().sum() + self._signs
-            self._count += len(real_logits)
-
-    def adjust(self, steps: int, batch: int) -> float:
-        """After step number `steps` of `batch` images: the p to go on with."""
-        if self.config.mode == "ada" and steps % self.config.interval == 0 and self._count:
-            r_t = float(self._signs) / self._count
-            step = batch * self.config.interval / (self.config.speed_kimg * 1000)
-            self.p = min(max(self.p + float(np.sign(r_t - self.config.target)) * step, 0.0), 1.0)
-            self._signs, self._count = 0.0, 0
-        return self.p
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"p": self.p, "signs": float(self._signs), "count": self._count}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.p, self._signs, self._count = state["p"], state["signs"], state["count"]
 
 
 def train(

@@ -17,9 +17,10 @@ from shoegen.data.images import read_image, write_image
 from shoegen.data.synthetic import make_dataset
 from shoegen.errors import FileFormatError
 from shoegen.ops import downsample2d, setup_filter, upsample2d
+from shoegen.stylegan.augment import AugmentControl
 from shoegen.stylegan.config import AugmentConfig, TrainingConfig, cpu_config
 from shoegen.stylegan.networks import Generator
-from shoegen.stylegan.training import AugmentControl, Trainer
+from shoegen.stylegan.training import Trainer
 from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint
 
 RESOLUTION = 16
@@ -141,7 +142,9 @@ def test_nan_is_named_and_nothing_is_saved(shoes, tmp_path):
     result = train(*start_options(shoes, out, kimg=0.2), "--lr", 1e30)
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
-    assert re.fullmatch(r"error: .*became NaN or infinite.*lower --lr.*\n", result.stderr.splitlines(True)[-1])
+    assert re.fullmatch(
+        r"error: .*became NaN or infinite.*lower --lr.*\n", result.stderr.splitlines(True)[-1]
+    )
     assert latest_checkpoint(out) is None
 
 
