@@ -23,7 +23,7 @@ import torch
 from report import Report
 from scipy.stats import spearmanr
 
-from shoegen.directions.fitting import slopes_over, standard_deviation
+from shoegen.directions.fitting import relative_slopes, standard_deviation
 from shoegen.directions.sampling import measure_ws
 from shoegen.editing import load
 from shoegen.measure import ATTRIBUTES
@@ -57,7 +57,7 @@ def main() -> None:
     report = Report()
     own = table[direction.attribute]
     whole = np.isfinite(own).all(1) & (np.ptp(own, axis=1) > 0)
-    sigmas = {name: standard_deviation(name, rows[:, 4]) for name, rows in table.items()}
+    sigmas = {name: standard_deviation(name, rows[:, len(STRENGTHS) // 2]) for name, rows in table.items()}
     sigma = sigmas[direction.attribute]
     rank = [spearmanr(STRENGTHS, row).statistic for row in own[whole]]
     report.add("seeds", options.seeds, "shoes")
@@ -69,13 +69,12 @@ def main() -> None:
     report.add("not_measured", float(np.isnan(own).mean()), "share")
     report.add("does_not_follow", float(1 - whole.mean()), "share")
 
-    slopes = {name: slopes_over(STRENGTHS, rows, name) / sigmas[name] for name, rows in table.items()}
-    pace = np.nanmean(slopes.pop(direction.attribute))
-    for name, slope in slopes.items():
-        report.add(f"leak/{name}", float(np.nanmean(slope) / pace), "σ/σ")
-        report.add(f"wander/{name}", float(np.nanmean(np.abs(slope)) / pace), "σ/σ")
+    moves = relative_slopes(STRENGTHS, table, direction.attribute, sigmas)
+    for name, move in moves.items():
+        report.add(f"leak/{name}", float(np.nanmean(move)), "σ/σ")
+        report.add(f"wander/{name}", float(np.nanmean(np.abs(move))), "σ/σ")
         report.add(f"not_measured/{name}", float(np.isnan(table[name]).mean()), "share")
-    report.add("largest_leak", max(abs(float(np.nanmean(s) / pace)) for s in slopes.values()), "σ/σ")
+    report.add("largest_leak", max(abs(float(np.nanmean(move))) for move in moves.values()), "σ/σ")
     report.write(options.json)
 
 

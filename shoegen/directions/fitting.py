@@ -291,13 +291,32 @@ def measure_leaks(
     does not vary, is left out.
     """
     by_strength = [measure_ws(direction.move(ws, strength)) for strength in STRENGTHS]
+    values = {name: np.stack([found[name] for found in by_strength], axis=1) for name in sigmas}
+    moves = relative_slopes(STRENGTHS, values, direction.attribute, sigmas)
+    return {name: _mean(slopes) for name, slopes in moves.items() if np.isfinite(slopes).any()}
+
+
+def relative_slopes(
+    strengths: Sequence[float], values: dict[str, np.ndarray], attribute: str, sigmas: dict[str, float]
+) -> dict[str, np.ndarray]:
+    """How far each other attribute of each shoe moves, in its own sigma per mean sigma of `attribute`.
+
+    Args:
+        strengths: (S,).
+        values: of each attribute, (N, S).
+        attribute: the one that the direction is for.
+        sigmas: standard deviation of each; those of 0 are left out.
+
+    Returns:
+        Of each other attribute, (N,): NaN for shoes on which it was measured fewer than twice.
+    """
     slopes = {
-        name: slopes_over(STRENGTHS, np.stack([found[name] for found in by_strength], axis=1), name) / sigma
+        name: slopes_over(strengths, values[name], name) / sigma
         for name, sigma in sigmas.items()
         if sigma > 0
     }
-    own = _mean(slopes.pop(direction.attribute))
-    return {name: _mean(slope) / own for name, slope in slopes.items() if np.isfinite(slope).any()}
+    pace = _mean(slopes.pop(attribute))
+    return {name: slope / pace for name, slope in slopes.items()}
 
 
 def slopes_over(strengths: Sequence[float], values: np.ndarray, attribute: str) -> np.ndarray:
