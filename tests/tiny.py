@@ -1,9 +1,10 @@
-"""A generator and a segmenter that are small enough to run in every test."""
+"""Generators, segmenters and trainings that are small enough to run in every test."""
 
 import numpy as np
 import torch
 
 from shoegen.data.labels import SHOE_PARTS
+from shoegen.segmentation.config import SegmenterConfig, TrainingConfig
 from shoegen.stylegan.config import GeneratorConfig
 from shoegen.stylegan.networks import Generator
 
@@ -17,6 +18,20 @@ def tiny_generator(seed=0):
         resolution=16, z_dim=16, w_dim=16, mapping_layers=1, channel_base=256, channel_max=16
     )
     return Generator(config).eval().requires_grad_(False)
+
+
+def tiny_segmenter_training(data):
+    """Seconds on a CPU."""
+    return TrainingConfig(
+        data=data,
+        model=SegmenterConfig(resolution=32, decoder_channels=(16, 8, 8)),
+        images=64,
+        batch=4,
+        val_share=0.25,
+        log_every=16,
+        evaluate_every=32,
+        save_every=16,
+    )
 
 
 class BrightnessSegmenter:

@@ -24,7 +24,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         OutputError: the folder or file cannot be written, or the disk is full.
     """
     path = Path(path)
-    check_writable(path)
+    _make_folder(path)
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -57,14 +57,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         OutputError: says what is in the way.
     """
     path = Path(path)
-    if path.is_dir():
-        raise OutputError(f"cannot write {path}: it is a folder; give a file name")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {path.parent}: {error.strerror}; choose another path"
-        ) from error
+    _make_folder(path)
     try:
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
@@ -76,6 +69,17 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     with atomic_write(path) as file:
         file.write(text.encode())
+
+
+def _make_folder(path: Path) -> None:
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder; give a file name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {path.parent}: {error.strerror}; choose another path"
+        ) from error
 
 
 def _umask() -> int:

@@ -104,36 +104,3 @@ class TrainingConfig(JsonConfig):
             raise ConfigError(f"learning_rate is {self.learning_rate}, expected more than 0; change --lr")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed is {self.seed}, expected 0 to 2³² − 1; change --seed")
-
-
-def no_augmentation() -> AugmentConfig:
-    """Pictures as they are, for tests and for data that already varies in everything."""
-    return AugmentConfig(
-        flip=0,
-        rotation=0,
-        scale=0,
-        aspect=0,
-        shift=0,
-        background=0,
-        patches=0,
-        color=0,
-        blur=0,
-        low_resolution=0,
-        noise=0,
-        cutout=0,
-    )
-
-
-def tiny(data: str, *, classes: int = 7) -> TrainingConfig:
-    """Seconds on a CPU: for tests and for trying a data set out."""
-    model = SegmenterConfig(classes=classes, resolution=32, decoder_channels=(16, 8, 8))
-    return TrainingConfig(
-        data=data,
-        model=model,
-        images=64,
-        batch=4,
-        val_share=0.25,
-        log_every=16,
-        evaluate_every=32,
-        save_every=16,
-    )

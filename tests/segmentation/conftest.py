@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from shoegen.data.synthetic import make_dataset
-from shoegen.segmentation.config import tiny
 from shoegen.segmentation.training import train
+
+from ..tiny import tiny_segmenter_training
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +19,7 @@ def shoes(tmp_path_factory):
 def tiny_run(shoes, tmp_path_factory):
     """The run folder of a short training."""
     out = tmp_path_factory.mktemp("run") / "run"
-    train(tiny(str(shoes)), out)
+    train(tiny_segmenter_training(str(shoes)), out)
     return out
 
 

@@ -4,7 +4,27 @@ import pytest
 import torch
 
 from shoegen.segmentation.augment import augment
-from shoegen.segmentation.config import AugmentConfig, no_augmentation
+from shoegen.segmentation.config import AugmentConfig
+
+NOTHING = AugmentConfig(
+    **dict.fromkeys(
+        (
+            "flip",
+            "rotation",
+            "scale",
+            "aspect",
+            "shift",
+            "background",
+            "patches",
+            "color",
+            "blur",
+            "low_resolution",
+            "noise",
+            "cutout",
+        ),
+        0.0,
+    )
+)
 
 
 @pytest.fixture
@@ -23,7 +43,7 @@ def run(batch, config, seed=0):
 
 
 def test_nothing_asked_nothing_changed(batch):
-    images, labels = run(batch, no_augmentation())
+    images, labels = run(batch, NOTHING)
     assert torch.allclose(images, batch[0], atol=1e-5)
     assert torch.equal(labels, batch[1])
 
@@ -51,7 +71,7 @@ def test_the_generator_alone_decides(batch):
 
 
 def test_geometry_moves_pictures_and_labels_alike(batch):
-    config = replace(no_augmentation(), flip=0.5, rotation=20, scale=0.3, aspect=0.2, shift=0.1)
+    config = replace(NOTHING, flip=0.5, rotation=20, scale=0.3, aspect=0.2, shift=0.1)
     images, labels = run(batch, config)
     assert not torch.equal(labels, batch[1])
     block = images[:, 0] < 0.25
@@ -61,19 +81,19 @@ def test_geometry_moves_pictures_and_labels_alike(batch):
 def test_flip_mirrors(batch):
     images, labels = batch
     images[..., 0], labels[..., 0] = 0.0, 5
-    mirrored, mirrored_labels = run((images, labels), replace(no_augmentation(), flip=1.0))
+    mirrored, mirrored_labels = run((images, labels), replace(NOTHING, flip=1.0))
     assert torch.allclose(mirrored, images.flip(-1), atol=1e-5)
     assert torch.equal(mirrored_labels, labels.flip(-1))
 
 
 def test_patches_stay_on_the_shoe(batch):
-    images, labels = run(batch, replace(no_augmentation(), patches=1.0))
+    images, labels = run(batch, replace(NOTHING, patches=1.0))
     background = (labels == 0)[:, None].expand_as(images)
     assert torch.allclose(images[background], batch[0][background], atol=1e-5)
 
 
 def test_background_changes_behind_the_shoe_only(batch):
-    images, labels = run(batch, replace(no_augmentation(), background=1.0))
+    images, labels = run(batch, replace(NOTHING, background=1.0))
     shoe = (labels == 3)[:, None].expand_as(images)
     assert torch.allclose(images[shoe], batch[0][shoe], atol=1e-5)
     assert (images[~shoe] - batch[0][~shoe]).abs().mean() > 0.05
@@ -84,6 +104,6 @@ def test_background_changes_behind_the_shoe_only(batch):
 )
 def test_photometric_changes_leave_the_labels(batch, name):
     assert name in {field.name for field in fields(AugmentConfig)}
-    images, labels = run(batch, replace(no_augmentation(), smallest=8, largest=16, **{name: 1.0}))
+    images, labels = run(batch, replace(NOTHING, smallest=8, largest=16, **{name: 1.0}))
     assert torch.equal(labels, batch[1])
     assert (images - batch[0]).abs().max() > 0.01

@@ -7,10 +7,12 @@ import torch
 
 from shoegen.errors import ConfigError, DataError, FileFormatError, OutputError, TrainingError
 from shoegen.segmentation import training
-from shoegen.segmentation.config import TrainingConfig, tiny
+from shoegen.segmentation.config import TrainingConfig
 from shoegen.segmentation.parts import PartSegmenter
 from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint
 from shoegen.torch_utils.run_folder import RunFolder
+
+from ..tiny import tiny_segmenter_training
 
 
 def test_a_run_leaves_logs_checkpoints_and_the_best_model(tiny_run):
@@ -27,7 +29,7 @@ def test_a_run_leaves_logs_checkpoints_and_the_best_model(tiny_run):
 def test_config_survives_json(tiny_run, shoes):
     kept = json.loads((tiny_run / "config.json").read_bytes())
     assert kept.pop("kind") == "segmenter"
-    assert TrainingConfig.from_dict(kept) == tiny(str(shoes))
+    assert TrainingConfig.from_dict(kept) == tiny_segmenter_training(str(shoes))
 
 
 def test_resumed_is_uninterrupted(tiny_run, shoes, tmp_path, monkeypatch):
@@ -40,7 +42,7 @@ def test_resumed_is_uninterrupted(tiny_run, shoes, tmp_path, monkeypatch):
 
     monkeypatch.setattr(RunFolder, "log", die_at_44)
     with pytest.raises(KeyboardInterrupt):
-        training.train(tiny(str(shoes)), tmp_path / "run")
+        training.train(tiny_segmenter_training(str(shoes)), tmp_path / "run")
     monkeypatch.undo()
     assert load_checkpoint(latest_checkpoint(tmp_path / "run"))["images"] == 32
 
@@ -54,7 +56,7 @@ def test_resumed_is_uninterrupted(tiny_run, shoes, tmp_path, monkeypatch):
 
 
 def test_each_epoch_shows_every_picture_once_and_resumes_in_its_middle(shoes):
-    config = replace(tiny(str(shoes)), batch=5)
+    config = replace(tiny_segmenter_training(str(shoes)), batch=5)
     trainer = training.Trainer(config, training.open_data(config))
     count = len(trainer.train_indices)
     assert not set(trainer.train_indices) & set(trainer.val_indices)
@@ -66,7 +68,7 @@ def test_each_epoch_shows_every_picture_once_and_resumes_in_its_middle(shoes):
 
 
 def test_learns(shoes):
-    config = replace(tiny(str(shoes)), images=400, learning_rate=1e-2)
+    config = replace(tiny_segmenter_training(str(shoes)), images=400, learning_rate=1e-2)
     trainer = training.Trainer(config, training.open_data(config))
     before = trainer.evaluate().mean_iou
     batches = trainer.batches()
@@ -77,7 +79,7 @@ def test_learns(shoes):
 
 def test_starts_from_another_segmenter(tiny_run, shoes):
     path = tiny_run / "segmenter.safetensors"
-    config = replace(tiny(str(shoes)), init_from=str(path))
+    config = replace(tiny_segmenter_training(str(shoes)), init_from=str(path))
     trainer = training.Trainer(config, training.open_data(config))
     expected = PartSegmenter.load(path).net.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in trainer.net.state_dict().items())
@@ -91,12 +93,12 @@ def test_nan_loss_stops_before_anything_is_saved(shoes, tmp_path, monkeypatch):
         training.SegmentationLoss, "forward", lambda self, logits, _: logits.mean() * float("nan")
     )
     with pytest.raises(TrainingError, match=r"the loss became nan after 4 images.*--lr"):
-        training.train(tiny(str(shoes)), tmp_path / "run")
+        training.train(tiny_segmenter_training(str(shoes)), tmp_path / "run")
     assert latest_checkpoint(tmp_path / "run") is None
 
 
 def test_checkpoint_of_another_network(tiny_run, shoes):
-    config = tiny(str(shoes))
+    config = tiny_segmenter_training(str(shoes))
     config = replace(config, model=replace(config.model, decoder_channels=(16, 8, 4)))
     trainer = training.Trainer(config, training.open_data(config))
     with pytest.raises(FileFormatError, match="another network"):
@@ -105,17 +107,17 @@ def test_checkpoint_of_another_network(tiny_run, shoes):
 
 def test_bad_input(tiny_run, shoes, tmp_path):
     with pytest.raises(DataError):
-        training.train(tiny(str(tmp_path / "nothing.zip")), tmp_path / "run")
+        training.train(tiny_segmenter_training(str(tmp_path / "nothing.zip")), tmp_path / "run")
     with pytest.raises(OutputError, match="holds a run already"):
-        training.train(tiny(str(shoes)), tiny_run)
+        training.train(tiny_segmenter_training(str(shoes)), tiny_run)
     with pytest.raises(ConfigError, match="--resume"):
         training.resume(tmp_path / "run")
     with pytest.raises(DataError, match="expected more than --batch 64"):
-        training.train(replace(tiny(str(shoes)), batch=64), tmp_path / "run")
+        training.train(replace(tiny_segmenter_training(str(shoes)), batch=64), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     for change, message in (
         ({"images": 0}, "--images"), ({"batch": 1}, "--batch"), ({"val_share": 1.0}, "--val-share"),
         ({"learning_rate": 0.0}, "--lr"),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=message):
-            replace(tiny(str(shoes)), **change)
+            replace(tiny_segmenter_training(str(shoes)), **change)
