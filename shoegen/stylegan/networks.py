@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any, Literal, cast, get_args
 
 import torch
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 
 from shoegen.errors import ConfigError, FileFormatError
 from shoegen.ops import bias_act, conv2d_resample, downsample2d, modulated_conv2d, setup_filter, upsample2d
-from shoegen.stylegan.config import Architecture, DiscriminatorConfig, GeneratorConfig
+from shoegen.stylegan.config import DiscriminatorConfig, GeneratorConfig, Size
 from shoegen.torch_utils.tensors import load_tensors, save_tensors, tensors_hash
 
 NoiseMode = Literal["random", "const", "none"]
+DrawNoise = Callable[[int, int], Tensor]  # height, width → standard normal (N, 1, height, width)
 
 
 class FullyConnected(nn.Module):
@@ -59,11 +61,13 @@ class Conv2d(nn.Module):
         act: str = "linear",
         up: int = 1,
         down: int = 1,
+        clamp: float | None = None,
     ) -> None:
         super().__init__()
         self.act = act
         self.up = up
         self.down = down
+        self.clamp = clamp
         self.weight_gain = 1 / math.sqrt(in_channels * kernel**2)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
@@ -72,7 +76,7 @@ class Conv2d(nn.Module):
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         x = conv2d_resample(
             x,
-            self.weight * self.weight_gain,
+            (self.weight * self.weight_gain).to(x.dtype),
             self.resample_filter,
             up=self.up,
             down=self.down,
@@ -80,7 +84,7 @@ class Conv2d(nn.Module):
             flip_weight=self.up == 1,  # as the official checkpoints store their weights
         )
         act_gain = math.sqrt(2) if self.act == "lrelu" else 1.0
-        return bias_act(x, self.bias, act=self.act, gain=act_gain * gain)
+        return bias_act(x, self.bias, act=self.act, gain=act_gain * gain, clamp=_times(self.clamp, gain))
 
 
 class MappingNetwork(nn.Module):
@@ -102,16 +106,20 @@ class MappingNetwork(nn.Module):
         if track_average:
             self.register_buffer("w_avg", torch.zeros(w_dim))
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
     def forward(self, z: Tensor | None, c: Tensor | None = None) -> Tensor:
         inputs = []
         if self.z_dim:
             _check_shape("z", z, self.z_dim)
             assert z is not None
-            inputs.append(_unit_power(z.float()))
+            inputs.append(_unit_power(z.to(self._dtype)))
         if self.c_dim:
             _check_shape("c", c, self.c_dim)
             assert c is not None
-            inputs.append(_unit_power(self.embed(c.float())))
+            inputs.append(_unit_power(self.embed(c.to(self._dtype))))
         x = torch.cat(inputs, dim=1)
         for i in range(self.layers):
             x = self.get_submodule(f"fc{i}")(x)
@@ -130,25 +138,36 @@ class SynthesisLayer(nn.Module):
     noise_const: Tensor
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, w_dim: int, resolution: int, up: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        w_dim: int,
+        size: Size,
+        up: int = 1,
+        clamp: float | None = None,
     ) -> None:
         super().__init__()
         self.up = up
-        self.resolution = resolution
+        self.clamp = clamp
         self.affine = FullyConnected(w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros([]))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.register_buffer("noise_const", torch.randn(size))
         self.register_buffer("resample_filter", setup_filter([1, 3, 3, 1]))
 
-    def forward(self, x: Tensor, w: Tensor, *, noise_mode: NoiseMode, gain: float = 1.0) -> Tensor:
+    def forward(
+        self, x: Tensor, w: Tensor, noise_mode: NoiseMode, draw_noise: DrawNoise | None, gain: float = 1.0
+    ) -> Tensor:
         noise = None
         if noise_mode == "random":
-            noise = (
-                torch.randn(x.shape[0], 1, self.resolution, self.resolution, device=x.device)
-                * self.noise_strength
-            )
+            height, width = self.noise_const.shape
+            if draw_noise is None:
+                noise = torch.randn(x.shape[0], 1, height, width, device=x.device)
+            else:
+                noise = draw_noise(height, width)
+            noise = noise * self.noise_strength
         elif noise_mode == "const":
             noise = self.noise_const * self.noise_strength
         x = modulated_conv2d(
@@ -161,22 +180,25 @@ class SynthesisLayer(nn.Module):
             padding=1,
             flip_weight=self.up == 1,  # as the official checkpoints store their weights
         )
-        return bias_act(x, self.bias, act="lrelu", gain=math.sqrt(2) * gain)
+        return bias_act(x, self.bias, act="lrelu", gain=math.sqrt(2) * gain, clamp=_times(self.clamp, gain))
 
 
 class ToRGB(nn.Module):
-    """Modulated 1×1 convolution without demodulation: (N, in, H, W) → (N, 3, H, W)."""
+    """Modulated 1×1 convolution without demodulation: (N, in, H, W) → (N, img_channels, H, W)."""
 
-    def __init__(self, in_channels: int, *, w_dim: int) -> None:
+    def __init__(
+        self, in_channels: int, img_channels: int, *, w_dim: int, clamp: float | None = None
+    ) -> None:
         super().__init__()
+        self.clamp = clamp
         self.weight_gain = 1 / math.sqrt(in_channels)
         self.affine = FullyConnected(w_dim, in_channels, bias_init=1)
-        self.weight = nn.Parameter(torch.randn(3, in_channels, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(3))
+        self.weight = nn.Parameter(torch.randn(img_channels, in_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(img_channels))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         x = modulated_conv2d(x, self.weight, self.affine(w) * self.weight_gain, demodulate=False)
-        return bias_act(x, self.bias)
+        return bias_act(x, self.bias, clamp=self.clamp)
 
 
 class SynthesisBlock(nn.Module):
@@ -184,89 +206,95 @@ class SynthesisBlock(nn.Module):
 
     resample_filter: Tensor
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        w_dim: int,
-        resolution: int,
-        architecture: Architecture,
-        is_last: bool,
-    ) -> None:
+    def __init__(self, config: GeneratorConfig, resolution: int) -> None:
         super().__init__()
-        self.architecture = architecture
-        self.is_first = in_channels == 0
+        self.architecture = config.architecture
+        self.is_first = resolution == 4
+        self.is_16bit = config.is_16bit(resolution)
+        channels, size = config.channels(resolution), config.size(resolution)
+        shared: Any = {"w_dim": config.w_dim, "clamp": config.conv_clamp}
         self.register_buffer("resample_filter", setup_filter([1, 3, 3, 1]))
         if self.is_first:
-            self.const = nn.Parameter(torch.randn(out_channels, resolution, resolution))
+            self.const = nn.Parameter(torch.randn(channels, *size))
         else:
-            self.conv0 = SynthesisLayer(in_channels, out_channels, w_dim=w_dim, resolution=resolution, up=2)
-        self.conv1 = SynthesisLayer(out_channels, out_channels, w_dim=w_dim, resolution=resolution)
+            in_channels = config.channels(resolution // 2)
+            self.conv0 = SynthesisLayer(in_channels, channels, size=size, up=2, **shared)
+        self.conv1 = SynthesisLayer(channels, channels, size=size, **shared)
         self.convolutions = 1 if self.is_first else 2
-        self.has_rgb = is_last or architecture == "skip"
+        self.has_rgb = resolution == config.resolutions[-1] or self.architecture == "skip"
         if self.has_rgb:
-            self.torgb = ToRGB(out_channels, w_dim=w_dim)
-        if not self.is_first and architecture == "resnet":
-            self.skip = Conv2d(in_channels, out_channels, 1, bias=False, up=2)
+            self.torgb = ToRGB(channels, config.img_channels, **shared)
+        if not self.is_first and self.architecture == "resnet":
+            self.skip = Conv2d(in_channels, channels, 1, bias=False, up=2, clamp=config.conv_clamp)
 
     def forward(
-        self, x: Tensor | None, image: Tensor | None, ws: list[Tensor], noise_mode: NoiseMode
+        self,
+        x: Tensor | None,
+        image: Tensor | None,
+        ws: list[Tensor],
+        noise_mode: NoiseMode,
+        draw_noise: DrawNoise | None,
+        dtype: torch.dtype | None,
     ) -> tuple[Tensor, Tensor | None]:
-        """`ws`: one w (N, w_dim) per convolution, then the one that colours the image."""
+        """`ws`: one w (N, w_dim) per convolution, then the one that colours the image; `dtype` of the features."""
+        noise = (noise_mode, draw_noise)
         if self.is_first:
-            x = self.const.expand(ws[0].shape[0], *self.const.shape)
-            x = self.conv1(x, ws[0], noise_mode=noise_mode)
+            x = self.const.to(dtype).expand(ws[0].shape[0], *self.const.shape)
+            x = self.conv1(x, ws[0], *noise)
         elif self.architecture == "resnet":
             assert x is not None
+            x = x.to(dtype)
             shortcut = self.skip(x, gain=math.sqrt(0.5))
-            x = self.conv0(x, ws[0], noise_mode=noise_mode)
-            x = shortcut + self.conv1(x, ws[1], noise_mode=noise_mode, gain=math.sqrt(0.5))
+            x = self.conv0(x, ws[0], *noise)
+            x = shortcut + self.conv1(x, ws[1], *noise, gain=math.sqrt(0.5))
         else:
-            x = self.conv0(x, ws[0], noise_mode=noise_mode)
-            x = self.conv1(x, ws[1], noise_mode=noise_mode)
+            assert x is not None
+            x = self.conv0(x.to(dtype), ws[0], *noise)
+            x = self.conv1(x, ws[1], *noise)
         if image is not None:
             image = upsample2d(image, self.resample_filter)
         if self.has_rgb:
-            rgb = self.torgb(x, ws[self.convolutions])
+            # Colours are added up in the weights' precision, whatever the features have.
+            rgb = self.torgb(x, ws[self.convolutions]).to(self.torgb.weight.dtype)
             image = rgb if image is None else image + rgb
         return x, image
 
 
 class SynthesisNetwork(nn.Module):
-    """ws (N, num_ws, w_dim) → images (N, 3, R, R), about [−1, 1]."""
+    """ws (N, num_ws, w_dim) → images (N, img_channels, H, W), about [−1, 1].
+
+    `half_dtype`: what the config's `num_fp16_res` highest resolutions compute in; None for the weights' own type.
+    """
+
+    half_dtype: torch.dtype | None = None
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
-        self.resolutions = [2**i for i in range(2, config.resolution.bit_length())]
+        self.resolutions = config.resolutions
         self.num_ws = 2 * len(self.resolutions)
-        in_channels = 0
         for resolution in self.resolutions:
-            block = SynthesisBlock(
-                in_channels,
-                config.channels(resolution),
-                w_dim=config.w_dim,
-                resolution=resolution,
-                architecture=config.architecture,
-                is_last=resolution == config.resolution,
-            )
-            self.add_module(f"b{resolution}", block)
-            in_channels = config.channels(resolution)
+            self.add_module(f"b{resolution}", SynthesisBlock(config, resolution))
 
     @property
     def blocks(self) -> list[SynthesisBlock]:
-        """From 4 × 4 pixels to the whole resolution."""
+        """From the smallest to the whole resolution."""
         return [cast(SynthesisBlock, self.get_submodule(f"b{resolution}")) for resolution in self.resolutions]
 
-    def forward(self, ws: Tensor, *, noise_mode: NoiseMode = "const") -> Tensor:
+    def forward(
+        self, ws: Tensor, *, noise_mode: NoiseMode = "const", draw_noise: DrawNoise | None = None
+    ) -> Tensor:
+        """`draw_noise`: where the noise of "random" comes from; None for PyTorch's own generator."""
         if noise_mode not in get_args(NoiseMode):
             raise ConfigError(f"noise_mode: got {noise_mode!r}, expected random, const or none")
-        per_layer = list(ws.float().unbind(dim=1))
+        weights_dtype = self.blocks[0].const.dtype
+        per_layer = list(ws.to(weights_dtype).unbind(dim=1))
         x = image = None
         first = 0
         for block in self.blocks:
             # The colouring layer shares its w with the next block's first convolution.
-            x, image = block(x, image, per_layer[first : first + block.convolutions + 1], noise_mode)
+            own = per_layer[first : first + block.convolutions + 1]
+            dtype = (block.is_16bit and self.half_dtype) or weights_dtype
+            x, image = block(x, image, own, noise_mode, draw_noise, dtype)
             first += block.convolutions
         assert image is not None
         return image
@@ -347,7 +375,7 @@ class Generator(nn.Module):
             noise_mode: "const" repeats the same noise, "random" draws it anew, "none" leaves it out.
 
         Returns:
-            float32 (N, 3, H, W) in [−1, 1].
+            float32 (N, img_channels, H, W) in [−1, 1].
         """
         ws = self.map(z, c, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff)
         return self.synthesis(ws, noise_mode=noise_mode).clamp(-1, 1)
@@ -381,21 +409,27 @@ class DiscriminatorBlock(nn.Module):
 
     resample_filter: Tensor
 
-    def __init__(
-        self, channels: int, out_channels: int, *, architecture: Architecture, is_first: bool
-    ) -> None:
+    def __init__(self, config: DiscriminatorConfig, resolution: int) -> None:
         super().__init__()
-        self.architecture = architecture
+        self.architecture = config.architecture
+        self.is_16bit = config.is_16bit(resolution)
+        channels, out_channels = config.channels(resolution), config.channels(resolution // 2)
+        clamp = config.conv_clamp
         self.register_buffer("resample_filter", setup_filter([1, 3, 3, 1]))
-        if is_first or architecture == "skip":
-            self.fromrgb = Conv2d(3, channels, 1, act="lrelu")
-        self.conv0 = Conv2d(channels, channels, 3, act="lrelu")
-        self.conv1 = Conv2d(channels, out_channels, 3, act="lrelu", down=2)
-        if architecture == "resnet":
-            self.skip = Conv2d(channels, out_channels, 1, bias=False, down=2)
+        if resolution == config.resolutions[-1] or self.architecture == "skip":
+            self.fromrgb = Conv2d(config.img_channels, channels, 1, act="lrelu", clamp=clamp)
+        self.conv0 = Conv2d(channels, channels, 3, act="lrelu", clamp=clamp)
+        self.conv1 = Conv2d(channels, out_channels, 3, act="lrelu", down=2, clamp=clamp)
+        if self.architecture == "resnet":
+            self.skip = Conv2d(channels, out_channels, 1, bias=False, down=2, clamp=clamp)
 
-    def forward(self, x: Tensor | None, image: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor | None, image: Tensor | None, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor | None]:
+        if x is not None:
+            x = x.to(dtype)
         if image is not None:
+            image = image.to(dtype)
             rgb = self.fromrgb(image)
             x = rgb if x is None else x + rgb
             image = downsample2d(image, self.resample_filter) if self.architecture == "skip" else None
@@ -409,65 +443,60 @@ class DiscriminatorBlock(nn.Module):
 
 
 class DiscriminatorEpilogue(nn.Module):
-    """(N, C, 4, 4) → (N, out_features)."""
+    """(N, C, h, w), the smallest features → (N, out_features)."""
 
-    def __init__(
-        self, channels: int, out_features: int, *, architecture: Architecture, mbstd_group: int
-    ) -> None:
+    def __init__(self, config: DiscriminatorConfig, out_features: int) -> None:
         super().__init__()
-        self.mbstd_group = mbstd_group
-        if architecture == "skip":
-            self.fromrgb = Conv2d(3, channels, 1, act="lrelu")
-        self.conv = Conv2d(channels + 1, channels, 3, act="lrelu")
-        self.fc = FullyConnected(channels * 4 * 4, channels, act="lrelu")
+        channels, (height, width) = config.channels(4), config.size(4)
+        self.mbstd_group = config.mbstd_group
+        if config.architecture == "skip":
+            self.fromrgb = Conv2d(config.img_channels, channels, 1, act="lrelu", clamp=config.conv_clamp)
+        self.conv = Conv2d(channels + 1, channels, 3, act="lrelu", clamp=config.conv_clamp)
+        self.fc = FullyConnected(channels * height * width, channels, act="lrelu")
         self.out = FullyConnected(channels, out_features)
 
     def forward(self, x: Tensor, image: Tensor | None) -> Tensor:
+        x = x.to(self.conv.weight.dtype)
         if image is not None:
-            x = x + self.fromrgb(image)
+            x = x + self.fromrgb(image.to(x.dtype))
         x = torch.cat([x, minibatch_deviation(x, self.mbstd_group)], dim=1)
         x = self.conv(x)
         return self.out(self.fc(x.flatten(1)))
 
 
 class Discriminator(nn.Module):
-    """Images (N, 3, R, R) in [−1, 1] → logits (N, 1): above 0 means real."""
+    """Images (N, img_channels, H, W) in [−1, 1] → logits (N, 1): above 0 means real.
+
+    `half_dtype` as in `SynthesisNetwork`.
+    """
+
+    half_dtype: torch.dtype | None = None
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
         self.config = config
-        self.resolutions = [2**i for i in range(config.resolution.bit_length() - 1, 2, -1)]
+        self.resolutions = config.resolutions[:0:-1]
         for resolution in self.resolutions:
-            block = DiscriminatorBlock(
-                config.channels(resolution),
-                config.channels(resolution // 2),
-                architecture=config.architecture,
-                is_first=resolution == config.resolution,
-            )
-            self.add_module(f"b{resolution}", block)
+            self.add_module(f"b{resolution}", DiscriminatorBlock(config, resolution))
         channels = config.channels(4)
         if config.c_dim:
             self.mapping = MappingNetwork(
                 z_dim=0, c_dim=config.c_dim, w_dim=channels, layers=config.mapping_layers, track_average=False
             )
-        self.b4 = DiscriminatorEpilogue(
-            channels,
-            channels if config.c_dim else 1,
-            architecture=config.architecture,
-            mbstd_group=config.mbstd_group,
-        )
+        self.b4 = DiscriminatorEpilogue(config, channels if config.c_dim else 1)
 
     @property
     def blocks(self) -> list[DiscriminatorBlock]:
-        """From the whole resolution to 8 × 8 pixels."""
+        """From the whole resolution to the last but one."""
         return [
             cast(DiscriminatorBlock, self.get_submodule(f"b{resolution}")) for resolution in self.resolutions
         ]
 
     def forward(self, image: Tensor, c: Tensor | None = None) -> Tensor:
+        weights_dtype = self.b4.conv.weight.dtype
         x, remaining = None, image
         for block in self.blocks:
-            x, remaining = block(x, remaining)
+            x, remaining = block(x, remaining, (block.is_16bit and self.half_dtype) or weights_dtype)
         x = self.b4(x, remaining)
         if self.config.c_dim:  # projection discriminator (arXiv 1802.05637)
             direction = self.mapping(None, c)
@@ -488,6 +517,10 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
         x.reshape(group, n // group, -1).var(dim=0, unbiased=False) + 1e-8
     ).sqrt()  # (N / group, C·H·W)
     return deviation.mean(dim=1).repeat(group).reshape(n, 1, 1, 1).expand(n, 1, h, w)
+
+
+def _times(clamp: float | None, gain: float) -> float | None:
+    return None if clamp is None else clamp * gain
 
 
 def _unit_power(x: Tensor) -> Tensor:
