@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from shoegen.torch_utils.files import atomic_write, write_json
 _MANIFEST = "checkpoints.json"
 
 
-def save_checkpoint(folder: Path, images: int, state: dict[str, Any], *, keep: int) -> Path:
-    """Adds a checkpoint to `folder` and removes all but the newest `keep`.
+def save_checkpoint(
+    folder: Path, images: int, state: dict[str, Any], *, keep: int, protect: Collection[int] = ()
+) -> Path:
+    """Adds a checkpoint to `folder` and removes all but the newest `keep`, and those at `protect` images.
 
     A checkpoint counts only once the manifest names it, with its hash; a crash at any moment leaves the
     older ones usable.
@@ -29,6 +32,7 @@ def save_checkpoint(folder: Path, images: int, state: dict[str, Any], *, keep: i
         images: how many images training has shown; names the file.
         state: nested dicts and lists of tensors, numbers and strings.
         keep: how many to keep, at least 1.
+        protect: image counts of checkpoints that stay, however old.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -38,8 +42,9 @@ def save_checkpoint(folder: Path, images: int, state: dict[str, Any], *, keep: i
         file.write(content)
     entries = [entry for entry in _read_manifest(folder) if entry["file"] != path.name]
     entries.append({"file": path.name, "images": images, "sha256": hashlib.sha256(content).hexdigest()})
-    write_json(folder / _MANIFEST, entries[-keep:])
-    for entry in entries[:-keep]:
+    old = [entry for entry in entries[:-keep] if entry["images"] not in protect]
+    write_json(folder / _MANIFEST, [entry for entry in entries if entry not in old])
+    for entry in old:
         (folder / entry["file"]).unlink(missing_ok=True)
     return path
 

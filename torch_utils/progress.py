@@ -18,13 +18,15 @@ class LiveProgress:
         total: how much there is to do, in `unit`.
         unit: such as "kimg" or "images".
         done: how much was done before (a resumed run).
+        on: show anything at all; of several processes one does.
     """
 
-    def __init__(self, task: str, total: float, *, unit: str, done: float = 0.0) -> None:
+    def __init__(self, task: str, total: float, *, unit: str, done: float = 0.0, on: bool = True) -> None:
         self._task, self._total, self._unit = task, total, unit
         self._first, self._started = done, time.monotonic()
         self._bar: Progress | None = None
-        if sys.stderr.isatty():
+        self._on = on
+        if on and sys.stderr.isatty():
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -36,6 +38,8 @@ class LiveProgress:
 
     def update(self, done: float, figures: str = "") -> None:
         """Shows that `done` of the total is done, with `figures` and the time that is left."""
+        if not self._on:
+            return
         elapsed = time.monotonic() - self._started
         eta = elapsed / (done - self._first) * (self._total - done) if done > self._first else float("nan")
         text = f"{done:g}/{self._total:g} {self._unit}  {figures}  ETA {format_seconds(eta)}"
@@ -46,6 +50,8 @@ class LiveProgress:
 
     def message(self, text: str) -> None:
         """A line that stays."""
+        if not self._on:
+            return
         if self._bar:
             self._bar.console.print(text, markup=False, highlight=False)
         else:

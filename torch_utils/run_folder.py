@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
@@ -82,9 +83,11 @@ class RunFolder:
         for name, value in figures.items():
             self._board.add_scalar(name, value, images)
 
-    def save_checkpoint(self, images: int, state: dict[str, Any], *, keep: int = 2) -> Path:
+    def save_checkpoint(
+        self, images: int, state: dict[str, Any], *, keep: int = 2, protect: Collection[int] = ()
+    ) -> Path:
         """Keeps `state` (and the image count) to resume from."""
-        return save_checkpoint(self.path, images, {"images": images, **state}, keep=keep)
+        return save_checkpoint(self.path, images, {"images": images, **state}, keep=keep, protect=protect)
 
     def close(self) -> None:
         self._log.close()

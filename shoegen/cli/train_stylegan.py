@@ -2,110 +2,253 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any, Literal
 
 import click
 
-from shoegen.cli._options import refuse_with_resume
+from shoegen.cli._options import parse_size, refuse_with_resume
+
+PRESETS = ["auto", "small", "cpu", "stylegan2", "paper256", "paper512", "paper1024", "cifar"]
+ARCHITECTURES = click.Choice(["orig", "skip", "resnet"])
 
 
 @click.command("train-stylegan")
 @click.option("--data", help="Folder or zip of pictures.")
-@click.option("--resolution", type=int, help="Side of the training pictures: a power of two.")
-@click.option("--kimg", type=float, required=True, help="Thousands of pictures to show, all in all.")
+@click.option(
+    "--resolution", help="Of the training pictures: a side such as 256, or WIDTHxHEIGHT such as 384x256."
+)
 @click.option("--out", required=True, type=click.Path(), help="Run folder.")
+@click.option("--kimg", type=float, help="Thousands of pictures to show, all in all. Default: the preset's.")
 @click.option(
     "--resume", is_flag=True, help="Go on with the run in --out, exactly where its last checkpoint is."
 )
-@click.option(
-    "--init-from", type=click.Path(), help="Start from the weights of another run's checkpoint (.pt)."
-)
-@click.option(
-    "--preset", type=click.Choice(["auto", "cpu"]), help="Default: cpu (at most 128 channels) without a GPU."
-)
-@click.option("--batch", type=int, help="Pictures per step.")
-@click.option("--gamma", type=float, help="Weight of the R1 penalty.")
-@click.option("--lr", type=float, help="Learning rate.")
-@click.option("--augment", type=click.Choice(["ada", "fixed", "none"]), default="ada", show_default=True)
-@click.option(
-    "--augment-p", type=float, default=0.0, show_default=True, help="Where ada starts; what fixed keeps."
-)
-@click.option("--pipe", default="bgc", show_default=True, help="Augmentations: blit, geom, color, bg, bgc, …")
-@click.option("--target", type=float, default=0.6, show_default=True, help="The r_t that ada aims at.")
-@click.option(
-    "--noise/--no-noise",
-    default=None,
-    help="Noise in the generator's layers, for detail that differs by chance. Default: the preset's.",
-)
-@click.option("--mirror", is_flag=True, help="Show mirrored pictures too.")
+@click.option("--dry-run", is_flag=True, help="Check everything, print the configuration, and write nothing.")
+# The pictures.
 @click.option(
     "--fit",
     type=click.Choice(["strict", "crop", "pad"]),
     default="strict",
     show_default=True,
-    help="What to do with pictures that are not square.",
+    help="What to do with pictures of another shape.",
 )
 @click.option("--skip-bad", is_flag=True, help="Leave out pictures that cannot be read.")
-@click.option("--snapshot-kimg", type=float, default=4.0, show_default=True, help="Kimg between checkpoints.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--mirror/--no-mirror", default=None, help="Show mirrored pictures too. Default: the preset's.")
+@click.option("--subset", type=int, help="Take so many pictures, chosen by --seed.")
+@click.option(
+    "--classes",
+    default="auto",
+    show_default=True,
+    help="Labels to train with: auto (a dataset.json), folders, a JSON file, or none.",
+)
+@click.option(
+    "--channels",
+    type=click.Choice(["1", "3", "4"]),
+    default="3",
+    show_default=True,
+    help="Grey, RGB or RGBA pictures.",
+)
+# The preset and what differs from it.
+@click.option(
+    "--preset",
+    type=click.Choice(PRESETS),
+    help="Default: auto with a GPU, cpu (at most 128 channels) without. small: for 200 to 3,000 pictures.",
+)
+@click.option("--batch", type=int, help="Pictures per step, over all processes.")
+@click.option(
+    "--batch-gpu",
+    help="Pictures per pass of each process, or auto: what fits in memory. "
+    "Gradients of several passes are added up. Default: all at once.",
+)
+@click.option("--gamma", type=float, help="Weight of the R1 penalty.")
+@click.option("--lr", type=float, help="Learning rate.")
+@click.option("--ema-kimg", type=float, help="Half-life of the averaged generator.")
+@click.option("--width", type=float, help="1: up to 512 channels at 64 pixels; 0.5: half of it above.")
+@click.option("--mapping-layers", type=int, help="Depth of the mapping network.")
+@click.option("--mbstd-group", type=int, help="Pictures whose deviation D sees.")
+@click.option("--g-architecture", type=ARCHITECTURES, help="Of the generator. Default: the preset's (skip).")
+@click.option(
+    "--d-architecture", type=ARCHITECTURES, help="Of the discriminator. Default: the preset's (resnet)."
+)
+@click.option(
+    "--noise/--no-noise",
+    default=None,
+    help="Noise in the generator's layers, for detail that differs by chance. Default: the preset's.",
+)
+# Augmentation.
+@click.option("--augment", type=click.Choice(["ada", "fixed", "none"]), help="Default: the preset's (ada).")
+@click.option("--augment-p", type=float, help="Where ada starts; what fixed keeps.")
+@click.option(
+    "--pipe", help="blit, geom, color, filter, noise, cutout, bg, bgc (default), bgcf, bgcfn, bgcfnc."
+)
+@click.option("--target", type=float, help="The r_t that ada aims at; default 0.6.")
+# Transfer.
+@click.option(
+    "--init-from",
+    type=click.Path(),
+    help="Start from another model: a run's checkpoint (.pt), .safetensors, an official .pkl.",
+)
+@click.option(
+    "--allow-partial", is_flag=True, help="Take what fits of --init-from where not everything does."
+)
+@click.option(
+    "--freeze-d", type=int, help="So many layers of the discriminator, from the picture on, do not learn."
+)
+# The machine.
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "float16", "bfloat16"]),
+    help="Of the four highest resolutions. Default: float16 on a GPU.",
+)
+@click.option(
+    "--tf32/--no-tf32", default=False, show_default=True, help="Let GPUs round products to 10 bits."
+)
+@click.option("--channels-last/--channels-first", default=True, show_default=True, help="Memory format.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option(
+    "--ops",
+    type=click.Choice(["auto", "native", "reference"]),
+    default="auto",
+    show_default=True,
+    help="Compiled operations, or plain PyTorch; auto takes what there is.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+# What is kept and measured.
+@click.option("--snapshot-kimg", type=float, default=4.0, show_default=True, help="Kimg between checkpoints.")
+@click.option(
+    "--keep", type=int, default=2, show_default=True, help="Checkpoints that stay, beside the best one's."
+)
+@click.option(
+    "--metrics",
+    default="auto",
+    show_default=True,
+    help="fid, kid, pr, is, ppl, swd, or none; auto: kid or fid where their weights are, else swd.",
+)
+@click.option("--metric-kimg", type=float, help="Kimg between evaluations. Default: every fifth checkpoint.")
+@click.option(
+    "--metric-samples", type=int, default=1000, show_default=True, help="Pictures drawn to evaluate."
+)
+@click.option(
+    "--weights", type=click.Path(), help="Folder or file of the metrics' weights; else SHOEGEN_ASSETS."
+)
 @click.pass_context
 def command(
     ctx: click.Context,
     data: str | None,
-    resolution: int | None,
-    kimg: float,
+    resolution: str | None,
     out: str,
+    kimg: float | None,
     resume: bool,
-    init_from: str | None,
+    dry_run: bool,
+    channels: str,
     preset: str | None,
     batch: int | None,
+    batch_gpu: str | None,
     gamma: float | None,
     lr: float | None,
-    augment: Literal["ada", "fixed", "none"],
-    augment_p: float,
-    pipe: str,
-    target: float,
-    noise: bool | None,
-    mirror: bool,
-    fit: str,
-    skip_bad: bool,
-    snapshot_kimg: float,
-    seed: int,
+    augment: Literal["ada", "fixed", "none"] | None,
+    augment_p: float | None,
+    pipe: str | None,
+    target: float | None,
+    precision: str | None,
     device: str,
+    ops: str,
+    snapshot_kimg: float,
+    keep: int,
+    metrics: str,
+    metric_kimg: float | None,
+    metric_samples: int,
+    weights: str | None,
+    **same_names: Any,
 ) -> None:
     """Train StyleGAN2-ADA on a small set of pictures.
 
     \b
     shoegen train-stylegan --data shoes.zip --resolution 64 --kimg 100 --out runs/shoes
     shoegen train-stylegan --resume --kimg 200 --out runs/shoes
+    torchrun --nproc-per-node 8 -m shoegen train-stylegan --data shoes.zip --resolution 256 --out runs/shoes
+
+    SIGTERM saves and ends with exit code 0; --resume goes on. What torchrun starts again after a crash goes on by
+    itself.
     """
     from shoegen.errors import ConfigError
+    from shoegen.ops.dispatch import set_impl
     from shoegen.stylegan import training
 
-    if resume:
-        refuse_with_resume(ctx, allowed={"kimg", "snapshot_kimg", "device"})
-        path = training.resume(out, kimg=kimg, snapshot_kimg=snapshot_kimg, device=device)
+    if ops != "auto":  # which leaves the choice to SHOEGEN_OPS
+        set_impl(ops)
+    run: dict[str, Any] = {
+        "snapshot_kimg": snapshot_kimg,
+        "keep": keep,
+        "metric_kimg": metric_kimg,
+        "evaluate": _evaluator(metrics, metric_samples, weights),
+        "device": device,
+    }
+    started_again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    if resume or (started_again and (Path(out) / "config.json").exists()):
+        if not started_again:
+            refuse_with_resume(ctx, allowed=RESUMABLE)
+        path = training.resume(out, kimg=kimg, batch_gpu=_whole("--batch-gpu", batch_gpu), **run)
     elif data is None or resolution is None:
         raise ConfigError("--data and --resolution are needed to start a run; --resume goes on with one")
     else:
         import dataclasses
 
-        from shoegen.stylegan.config import PRESETS, AugmentConfig
+        from shoegen.stylegan.config import PRESETS, override
         from shoegen.torch_utils.devices import pick_device
 
-        preset = preset or ("cpu" if pick_device(device).type == "cpu" else "auto")
-        augmentation = AugmentConfig(mode=augment, pipe=pipe, p=augment_p, target=target)
-        config = PRESETS[preset](data, resolution, batch=batch, augment=augmentation)
-        overrides: dict[str, Any] = {"learning_rate": lr, "r1_gamma": gamma, "noise": noise}
-        config = dataclasses.replace(
-            config,
-            fit=fit,
-            skip_bad=skip_bad,
-            mirror=mirror,
-            seed=seed,
-            init_from=init_from,
-            **{name: value for name, value in overrides.items() if value is not None},
+        on_gpu = pick_device(device).type == "cuda"
+        preset = preset or ("auto" if on_gpu else "cpu")
+        processes = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_TASKS", 1)))
+        config = PRESETS[preset](
+            data, parse_size("--resolution", resolution), batch=batch, processes=processes
         )
-        path = training.train(config, out, kimg=kimg, snapshot_kimg=snapshot_kimg, device=device)
-    click.echo(f"generator: {path}")
+        augmentation = {"mode": augment, "p": augment_p, "pipe": pipe, "target": target}
+        config = override(
+            config,
+            kimg=kimg,
+            batch_gpu=None if batch_gpu == "auto" else _whole("--batch-gpu", batch_gpu),
+            learning_rate=lr,
+            r1_gamma=gamma,
+            img_channels=int(channels),
+            precision=precision or ("float16" if on_gpu and config.generator.num_fp16_res else None),
+            augment=dataclasses.replace(
+                config.augment, **{name: value for name, value in augmentation.items() if value is not None}
+            ),
+            **same_names,
+        )
+        path = training.train(config, out, auto_batch_gpu=batch_gpu == "auto", dry_run=dry_run, **run)
+    if path and int(os.environ.get("RANK", 0)) == 0:
+        click.echo(f"generator: {path}")
+
+
+RESUMABLE = {
+    "kimg",
+    "batch_gpu",
+    "snapshot_kimg",
+    "keep",
+    "metrics",
+    "metric_kimg",
+    "metric_samples",
+    "weights",
+    "device",
+    "ops",
+}
+
+
+def _whole(option: str, text: str | None) -> int | None:
+    from shoegen.errors import ConfigError
+
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(
+            f"{option}: got {text!r}, expected a whole number of at least 1, or auto to start a run"
+        )
+    return int(text)
+
+
+def _evaluator(metrics: str, samples: int, weights: str | None) -> Any:
+    """What the training logs of its generator, or None."""
+    return None

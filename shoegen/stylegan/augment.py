@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from shoegen.errors import ConfigError
 from shoegen.ops import setup_filter, upfirdn2d, upsample2d
 from shoegen.stylegan.config import AugmentConfig
+from shoegen.stylegan.draws import Draws
 
 BLIT = ("xflip", "rotate90", "xint")
 GEOM = ("scale", "rotate", "aniso", "xfrac")
@@ -56,25 +57,10 @@ _SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.4829629
 _BAND_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # of natural images, from the lowest band to the highest
 
 
-class Draws:
-    """Where the pipeline's randomness comes from; each draw has a name."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-
-    def uniform(self, name: str, shape: tuple[int, ...], low: float, high: float) -> Tensor:
-        return torch.rand(shape, device=self.device) * (high - low) + low
-
-    def normal(self, name: str, shape: tuple[int, ...], std: float) -> Tensor:
-        return torch.randn(shape, device=self.device) * std
-
-    def gate(self, name: str, shape: tuple[int, ...], p: float) -> Tensor:
-        """1 where the operation is applied, else 0."""
-        return (torch.rand(shape, device=self.device) < p).float()
-
-
 class AugmentPipe(nn.Module):
-    """Augments images (N, 3, H, W) with probability `p` per image and operation.
+    """Augments images (N, channels, H, W) with probability `p` per image and operation.
+
+    The colours of grey images (1 channel) change as those of RGB images would, alpha (the fourth) never does.
 
     Args:
         pipe: a name in `PIPES`, or names of `OPERATIONS`.
@@ -102,7 +88,7 @@ class AugmentPipe(nn.Module):
     def forward(self, images: Tensor, draws: Draws | None = None) -> Tensor:
         if self.p == 0:
             return images
-        draws = draws or Draws(images.device)
+        draws = draws or Draws(images.device, images.dtype)
         images = self._move(images, draws)
         images = self._recolor(images, draws)
         if "imgfilter" in self.operations:
@@ -110,7 +96,8 @@ class AugmentPipe(nn.Module):
         if "noise" in self.operations:
             sigma = draws.normal("noise", (len(images), 1, 1, 1), 0.1).abs()
             sigma = sigma * draws.gate("noise", (len(images), 1, 1, 1), self.p)
-            images = images + draws.normal("noise_image", tuple(images.shape), 1.0) * sigma
+            noise = draws.normal("noise_image", tuple(images.shape), 1.0) * sigma
+            images = images + noise
         if "cutout" in self.operations:
             images = self._cut_out(images, draws)
         return images
@@ -127,7 +114,7 @@ class AugmentPipe(nn.Module):
             return draws.gate(name, (n,), p)
 
         # `to_input` maps a place in the result to its place in the input: pixels from the image's centre.
-        to_input = torch.eye(3, device=images.device).expand(n, 3, 3)
+        to_input = torch.eye(3).to(images).expand(n, 3, 3)
         p = self.p
         if "xflip" in self.operations:
             flip = draws.uniform("xflip", (n,), 0, 2).floor() * gate("xflip", p)
@@ -164,15 +151,15 @@ class AugmentPipe(nn.Module):
         reach = len(self.low_pass) // 4  # of the filter, in pixels of the image, on one side
 
         # Pad by reflection as far as the transformed frame reaches out, at most as far as reflection can.
-        half = torch.tensor([width - 1, height - 1], device=images.device) / 2
-        signs = torch.tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]], device=images.device)
-        corners = torch.cat([signs * half, torch.ones(4, 1, device=images.device)], dim=1)  # (4, 3)
+        half = to_input.new_tensor([width - 1, height - 1]) / 2
+        signs = to_input.new_tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+        corners = torch.cat([signs * half, to_input.new_ones(4, 1)], dim=1)  # (4, 3)
         places = (to_input @ corners.T)[:, :2].transpose(1, 2).reshape(-1, 2)  # (4·N, 2)
         beyond = torch.cat([-places.amin(dim=0) - half, places.amax(dim=0) - half]) + 2 * reach
-        limit = torch.tensor([width - 1, height - 1] * 2, device=images.device)
+        limit = to_input.new_tensor([width - 1, height - 1] * 2)
         left, top, right, bottom = beyond.clamp(min=0).minimum(limit).ceil().int().tolist()
         images = F.pad(images, [left, right, top, bottom], mode="reflect")
-        centre_moved = torch.tensor([[(left - right) / 2, (top - bottom) / 2]], device=images.device)
+        centre_moved = to_input.new_tensor([[(left - right) / 2, (top - bottom) / 2]])
         to_input = _translation(centre_moved) @ to_input
 
         # Upsample, and look up each place of a result that has `reach` pixels more on each side.
@@ -203,9 +190,9 @@ class AugmentPipe(nn.Module):
             return draws.gate(name, (n,), self.p)
 
         # `matrix` (N, 3, 3) and `offset` (N, 3) take the input's RGB to the result's.
-        identity = torch.eye(3, device=images.device)
-        grey = torch.full((3, 3), 1 / 3, device=images.device)  # projects on the axis of greys
-        matrix, offset = identity.expand(n, 3, 3), torch.zeros(n, 3, device=images.device)
+        identity = torch.eye(3).to(images)
+        grey = images.new_full((3, 3), 1 / 3)  # projects on the axis of greys
+        matrix, offset = identity.expand(n, 3, 3), images.new_zeros(n, 3)
         if "brightness" in self.operations:
             offset = offset + (draws.normal("brightness", (n,), 0.2) * gate("brightness"))[:, None]
         steps = []
@@ -223,21 +210,28 @@ class AugmentPipe(nn.Module):
             steps.append(grey + (identity - grey) * factor[:, None, None])
         for step in steps:
             matrix, offset = step @ matrix, (step @ offset[:, :, None])[:, :, 0]
-        return torch.einsum("nij,njhw->nihw", matrix, images) + offset[:, :, None, None]
+        if images.shape[1] == 1:  # as an image of three equal channels, whose mean is taken
+            return (
+                images * matrix.sum(dim=2).mean(dim=1)[:, None, None, None]
+                + offset.mean(dim=1)[:, None, None, None]
+            )
+        colors = torch.einsum("nij,njhw->nihw", matrix, images[:, :3]) + offset[:, :, None, None]
+        return torch.cat([colors, images[:, 3:]], dim=1) if images.shape[1] > 3 else colors
 
     # ---- the rest ----
 
     def _filter(self, images: Tensor, draws: Draws) -> Tensor:
         n, channels, height, width = images.shape
         count = len(self.bands)
-        power = torch.tensor(_BAND_POWER, device=images.device)
-        gains = torch.ones(n, count, device=images.device)
+        power = images.new_tensor(_BAND_POWER)
+        gains = images.new_ones(n, count)
         for band in range(count):
             gain = torch.exp2(draws.normal("imgfilter", (n,), 1.0) * draws.gate("imgfilter", (n,), self.p))
-            own = torch.ones(n, count, device=images.device)
+            own = images.new_ones(n, count)
             own[:, band] = gain
             gains = gains * own / (power * own.square()).sum(dim=1, keepdim=True).sqrt()
-        taps = (gains @ self.bands).repeat_interleave(channels, dim=0)  # (N·3, taps), symmetric
+        taps = gains @ self.bands.to(images.dtype)
+        taps = taps.repeat_interleave(channels, dim=0)  # (N·channels, taps), symmetric
         reach = taps.shape[1] // 2
         x = _reflect(images.reshape(1, n * channels, height, width), reach)
         x = F.conv2d(x, taps[:, None, None, :], groups=n * channels)
@@ -268,11 +262,11 @@ class AugmentControl:
         self._signs: Tensor | float = 0.0  # of D(real), summed since the last adjustment
         self._count = 0
 
-    def observe(self, real_logits: Tensor) -> None:
-        """Takes note of D(real) (N, 1)."""
+    def observe(self, signs: Tensor, count: int) -> None:
+        """Takes note of the sum of the signs of D(real), (), over `count` images."""
         if self.config.mode == "ada":
-            self._signs = real_logits.sign().sum() + self._signs
-            self._count += len(real_logits)
+            self._signs = signs + self._signs
+            self._count += count
 
     def adjust(self, steps: int, batch: int) -> float:
         """After step number `steps` of `batch` images: the p to go on with."""
@@ -358,9 +352,9 @@ def _rotation(angle: Tensor) -> Tensor:
 
 def _rotation_about_grey(angle: Tensor) -> Tensor:
     """(N,) radians → (N, 3, 3): turns colours around the axis of greys (Rodrigues' formula)."""
-    identity = torch.eye(3, device=angle.device)
-    grey = torch.full((3, 3), 1 / 3, device=angle.device)
+    identity = torch.eye(3).to(angle)
+    grey = angle.new_full((3, 3), 1 / 3)
     a = 1 / math.sqrt(3)
-    cross = torch.tensor([[0, -a, a], [a, 0, -a], [-a, a, 0]], device=angle.device)
+    cross = angle.new_tensor([[0, -a, a], [a, 0, -a], [-a, a, 0]])
     cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
     return identity * cos + cross * sin + grey * (1 - cos)

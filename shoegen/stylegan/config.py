@@ -13,8 +13,6 @@ from shoegen.torch_utils.config import JsonConfig
 
 Architecture = Literal["orig", "skip", "resnet"]
 Precision = Literal["float32", "float16", "bfloat16"]
-
-
 Size = tuple[int, int]  # height, width
 MAX_SIDE = 2048
 
@@ -27,28 +25,18 @@ def smallest_size(resolution: int | Size) -> tuple[Size, int]:
     Raises:
         ConfigError: the sides are not a small size times a power of two.
     """
-    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
-    doublings = 0
+    sides = (resolution, resolution) if isinstance(resolution, int) else resolution
+    (height, width), doublings = sides, 0
     while height % 2 == 0 and width % 2 == 0 and min(height, width) >= 8:
         height, width, doublings = height // 2, width // 2, doublings + 1
-    if (
-        not doublings
-        or not 4 <= min(height, width) < 8
-        or max(height, width) > 16
-        or _side(resolution) > MAX_SIDE
-    ):
-        got = (
-            resolution if isinstance(resolution, int) else f"{resolution[1]}x{resolution[0]} (width x height)"
-        )
+    short, long = sorted((height, width))
+    if not doublings or not 4 <= short < 8 or long > 16 or max(sides) > MAX_SIDE:
+        got = sides[0] if sides[0] == sides[1] else f"{sides[1]}x{sides[0]} (width x height)"
         raise ConfigError(
             f"resolution: got {got}, expected from 8 to {MAX_SIDE}: a power of two such as 64, 128 or 256, or sides "
             "that share one, such as 96, 192x128 or 384x256 (the short side 4 to 7 times it, the long at most 16)"
         )
     return (height, width), doublings
-
-
-def _side(resolution: int | Size) -> int:
-    return resolution if isinstance(resolution, int) else max(resolution)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,413 +1,424 @@
-"""Training StyleGAN2-ADA (arXiv 1912.04958, 2006.06676) on one device."""
+"""Training StyleGAN2-ADA (arXiv 1912.04958, 2006.06676), on one device or on many."""
 
 from __future__ import annotations
 
-import copy
+import contextlib
+import dataclasses
+import json
 import math
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
 from shoegen.data.datasets import ImageDataset, infinite_indices
 from shoegen.data.images import image_grid, write_image
-from shoegen.errors import ConfigError, FileFormatError, TrainingError
-from shoegen.stylegan.augment import AugmentControl, AugmentPipe
-from shoegen.stylegan.config import TrainingConfig
-from shoegen.stylegan.loss import discriminator_loss, generator_loss, path_lengths, r1_penalty
-from shoegen.stylegan.networks import Discriminator, Generator, NoiseMode
-from shoegen.stylegan.transfer import TransferReport, transfer
-from shoegen.torch_utils.checkpoints import load_checkpoint
+from shoegen.data.loading import BatchReader
+from shoegen.errors import ConfigError, FileFormatError
+from shoegen.stylegan.config import TrainingConfig, override
+from shoegen.stylegan.fitting import explain_memory, largest_pass
+from shoegen.stylegan.networks import Generator
+from shoegen.stylegan.trainer import KIND, Trainer
+from shoegen.stylegan.transfer import TransferReport, read_weights
+from shoegen.stylegan.watch import Watch
 from shoegen.torch_utils.devices import pick_device
+from shoegen.torch_utils.distributed import World, join_world
 from shoegen.torch_utils.memory import keep_freed_memory, peak_memory_gb
-from shoegen.torch_utils.pixels import from_pixels, to_pixels
+from shoegen.torch_utils.pixels import as_rgb, from_pixels, to_pixels
 from shoegen.torch_utils.progress import LiveProgress
 from shoegen.torch_utils.run_folder import RunFolder
-from shoegen.torch_utils.seeds import rng_state, set_rng_state
-from shoegen.torch_utils.statistics import RunningMeans
+from shoegen.torch_utils.signals import StopRequest
 
-KIND = "stylegan"
 MODEL_FILE = "generator.safetensors"
+BEST_FILE = "best.safetensors"
 REPORT_SECONDS = 10.0
-_ADVICE = (
-    "start anew with a lower --lr or a higher --gamma, perhaps with --init-from the last checkpoint, "
-    "which is from before"
-)
 SAMPLES = 32
 
-
-class Trainer:
-    """The networks, optimisers and counters of a run; `train_step` shows the mathematics.
-
-    Args:
-        config: the run's configuration.
-        device: where to train.
-    """
-
-    def __init__(self, config: TrainingConfig, device: torch.device) -> None:
-        torch.manual_seed(config.seed)
-        self.config = config
-        self.device = device
-        # channels_last: what convolutions are fastest in, on CPU and on tensor cores.
-        self.generator = Generator(config.generator).to(device).to(memory_format=torch.channels_last)
-        self.discriminator = (
-            Discriminator(config.discriminator).to(device).to(memory_format=torch.channels_last)
-        )
-        self.generator_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.generator_adam = _lazy_adam(self.generator, config.learning_rate, config.path_length_interval)
-        self.discriminator_adam = _lazy_adam(self.discriminator, config.learning_rate, config.r1_interval)
-        self.augment = AugmentPipe(config.augment.pipe).to(device) if config.augment.mode != "none" else None
-        if self.augment:
-            self.augment.p = config.augment.p
-        self.augment_control = AugmentControl(config.augment)
-        self.noise_mode: NoiseMode = "random" if config.noise else "none"
-        self.path_length_mean = torch.zeros([], device=device)
-        self.means = RunningMeans()
-        self.steps = 0
-        self.images = 0
-
-    # ---- one step ----
-
-    def train_step(self, real: Tensor) -> None:
-        """One batch (N, 3, R, R) of real images in [−1, 1]: both networks learn, the average follows."""
-        config = self.config
-
-        # Generator: make fakes that pass for real.
-        self._train_only(self.generator)
-        fake_logits = self._discriminate(self._generate(config.batch))
-        loss = generator_loss(fake_logits)
-        self._update(self.generator_adam, loss)
-        self.means.add("loss_g", loss)
-
-        # Generator, now and then: a step in W should move the image by a constant length.
-        if config.path_length_weight and self.steps % config.path_length_interval == 0:
-            penalty = self._path_length_penalty(max(config.batch // config.path_length_batch_shrink, 1))
-            self._update(
-                self.generator_adam, penalty * config.path_length_weight * config.path_length_interval
-            )
-            self.means.add("path_length_penalty", penalty)
-            self.means.add("path_length", self.path_length_mean)
-
-        # Discriminator: tell real from fake.
-        self._train_only(self.discriminator)
-        with torch.no_grad():
-            fake = self._generate(config.batch)
-        real_logits = self._discriminate(real)
-        loss = discriminator_loss(real_logits, self._discriminate(fake))
-        self._update(self.discriminator_adam, loss)
-        self.augment_control.observe(real_logits.detach())
-        self.means.add("loss_d", loss)
-        self.means.add("r_t", real_logits.detach().sign())
-
-        # Discriminator, now and then: be flat around real images.
-        if config.r1_gamma and self.steps % config.r1_interval == 0:
-            real = real.detach().requires_grad_()
-            penalty = r1_penalty(self._discriminate(real), real).mean()
-            self._update(self.discriminator_adam, penalty * (config.r1_gamma / 2) * config.r1_interval)
-            self.means.add("r1_penalty", penalty)
-
-        self.images += config.batch
-        self.steps += 1
-        self._average_weights()
-        if self.augment:
-            self.augment.p = self.augment_control.adjust(self.steps, config.batch)
-
-    def _generate(self, count: int) -> Tensor:
-        """Images of random latents, styles mixed; moves the running mean of W along."""
-        generator = self.generator
-        w = generator.mapping(self._latents(count))
-        if torch.is_grad_enabled():
-            generator.mapping.track(w.detach())
-        ws = generator.broadcast(w)
-        if self.config.style_mixing and torch.rand([]) < self.config.style_mixing:
-            cutoff = int(torch.randint(1, generator.num_ws, []))
-            mixed = generator.broadcast(generator.mapping(self._latents(count)))
-            ws = torch.cat([ws[:, :cutoff], mixed[:, cutoff:]], dim=1)
-        return generator.synthesis(ws, noise_mode=self.noise_mode)
-
-    def _discriminate(self, images: Tensor) -> Tensor:
-        return self.discriminator(self.augment(images) if self.augment else images)
-
-    def _path_length_penalty(self, count: int) -> Tensor:
-        ws = self.generator.broadcast(self.generator.mapping(self._latents(count)))
-        images = self.generator.synthesis(ws, noise_mode=self.noise_mode)
-        noise = torch.randn_like(images) / math.sqrt(images.shape[2] * images.shape[3])
-        lengths = path_lengths(images, ws, noise)
-        self.path_length_mean = self.path_length_mean.lerp(
-            lengths.detach().mean(), self.config.path_length_decay
-        )
-        return (lengths - self.path_length_mean).square().mean()
-
-    def _latents(self, count: int) -> Tensor:
-        return torch.randn(count, self.config.generator.z_dim, device=self.device)
-
-    def _train_only(self, network: nn.Module) -> None:
-        self.generator.requires_grad_(network is self.generator)
-        self.discriminator.requires_grad_(network is self.discriminator)
-
-    @staticmethod
-    def _update(adam: torch.optim.Adam, loss: Tensor) -> None:
-        adam.zero_grad(set_to_none=True)
-        loss.backward()
-        adam.step()
-
-    @torch.no_grad()
-    def _average_weights(self) -> None:
-        half_life = self.config.ema_kimg * 1000
-        if self.config.ema_rampup is not None:
-            half_life = min(half_life, self.images * self.config.ema_rampup)
-        beta = 0.5 ** (self.config.batch / max(half_life, 1e-8))
-        for average, parameter in zip(
-            self.generator_ema.parameters(), self.generator.parameters(), strict=True
-        ):
-            average.lerp_(parameter, 1 - beta)
-        for kept, buffer in zip(self.generator_ema.buffers(), self.generator.buffers(), strict=True):
-            kept.copy_(buffer)
-
-    # ---- state ----
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on, save the data."""
-        return {
-            "kind": KIND,
-            "config": self.config.to_dict(),
-            "steps": self.steps,
-            "images": self.images,
-            "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "generator_ema": self.generator_ema.state_dict(),
-            "generator_adam": self.generator_adam.state_dict(),
-            "discriminator_adam": self.discriminator_adam.state_dict(),
-            "path_length_mean": self.path_length_mean,
-            "augment_control": self.augment_control.state_dict(),
-            "rng": rng_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`.
-
-        Raises:
-            FileFormatError: the state of another kind of training or of other networks.
-        """
-        if state.get("kind") != KIND:
-            raise FileFormatError(f"got the state of a {state.get('kind')!r} training, expected {KIND!r}")
-        try:
-            for name in (
-                "generator",
-                "discriminator",
-                "generator_ema",
-                "generator_adam",
-                "discriminator_adam",
-            ):
-                getattr(self, name).load_state_dict(state[name])
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise FileFormatError("the checkpoint is of other networks than this configuration's") from error
-        self.steps, self.images = state["steps"], state["images"]
-        self.path_length_mean = state["path_length_mean"].to(self.device)
-        self.augment_control.load_state_dict(state["augment_control"])
-        if self.augment:
-            self.augment.p = self.augment_control.p
-        set_rng_state(state["rng"])
-
-    def init_from(self, state: dict[str, Any]) -> TransferReport:
-        """Takes the weights of another run's checkpoint, see `transfer`."""
-        if state.get("kind") != KIND:
-            raise FileFormatError(f"got the state of a {state.get('kind')!r} training, expected {KIND!r}")
-        report = transfer(state, self.generator, self.discriminator)
-        if not self.config.noise:
-            for name, parameter in self.generator.named_parameters():
-                if name.endswith("noise_strength"):
-                    nn.init.zeros_(parameter)
-        self.generator_ema.load_state_dict(self.generator.state_dict())
-        return report
+Evaluate = Callable[[Generator, ImageDataset], dict[str, float]]
+"""Quality figures of a generator; the first is the one whose least value counts as best."""
 
 
 def train(
     config: TrainingConfig,
     out: str | Path,
     *,
-    kimg: float,
     snapshot_kimg: float = 4.0,
+    keep: int = 2,
+    metric_kimg: float | None = None,
+    evaluate: Evaluate | None = None,
     device: str = "auto",
-) -> Path:
-    """Trains a generator in a new run folder until `kimg` thousands of real images have been shown.
+    auto_batch_gpu: bool = False,
+    dry_run: bool = False,
+) -> Path | None:
+    """Trains a generator in a new run folder until `config.kimg` thousands of real images have been shown.
 
     Every `snapshot_kimg`, and at the end, the folder gets a checkpoint, a sample grid (`samples/000012.png`:
-    thousands of images) and `generator.safetensors`, whose path is returned.
+    thousands of images) and `generator.safetensors`, whose path is returned. SIGTERM or Ctrl-C saves and returns.
 
     Args:
         config: what to train on what; presets are in `shoegen.stylegan.config.PRESETS`.
         out: the run folder.
-        kimg: thousands of images.
         snapshot_kimg: thousands of images between two snapshots.
+        keep: how many checkpoints stay, beside that of the best evaluation.
+        metric_kimg: thousands of images between two evaluations; None for every fifth snapshot.
+        evaluate: what to log of the averaged generator; the best one so far is kept as `best.safetensors`.
         device: auto, cpu or cuda.
+        auto_batch_gpu: find out how many images one pass can take in this device's memory.
+        dry_run: check everything and say what would be done; returns None.
 
     Raises:
         ConfigError, DataError, FileFormatError, OutputError: before the training starts.
-        TrainingError: a loss is NaN or infinite; the last checkpoint is from before.
+        TrainingError: gradients stay NaN or infinite, memory does not suffice, or a process is lost; the last
+            checkpoint is from before.
     """
-    _check_lengths(kimg, snapshot_kimg, shown=0)
-    trainer = Trainer(config, pick_device(device))
-    data = _open_data(config)
-    report = _init(trainer)
-    with RunFolder.create(out, config.to_dict(), kind=KIND) as run:
-        return _train(trainer, data, run, kimg, snapshot_kimg, report)
+    with join_world(device) as world:
+        config.check_batch(world.size)
+        plan = _Plan(snapshot_kimg, keep, metric_kimg, evaluate)
+        plan.check(config.kimg)
+        place = _pick(device, world)
+        _check_precision(config, place)
+        data = _open_data(config, world)
+        config = config.with_classes(len(data.class_names))
+        if auto_batch_gpu:
+            config = dataclasses.replace(config, batch_gpu=largest_pass(config, place, world))
+        trainer = Trainer(config, place, world)
+        report = _init(trainer)
+        if dry_run:
+            if world.is_first:
+                print(_describe_run(trainer, data))
+            return None
+        with _run_folder(world, lambda: RunFolder.create(out, config.to_dict(), kind=KIND)) as run:
+            return _train(trainer, data, run, Path(out), plan, report)
 
 
-def resume(out: str | Path, *, kimg: float, snapshot_kimg: float = 4.0, device: str = "auto") -> Path:
+def resume(
+    out: str | Path,
+    *,
+    kimg: float | None = None,
+    batch_gpu: int | None = None,
+    snapshot_kimg: float = 4.0,
+    keep: int = 2,
+    metric_kimg: float | None = None,
+    evaluate: Evaluate | None = None,
+    device: str = "auto",
+) -> Path:
     """Goes on with the run in `out` from its newest checkpoint, on CPU bit for bit as if it had not stopped.
+
+    The number of processes may be another one than before.
+
+    Args:
+        kimg: to train longer, or less long, than the run's configuration says.
+        batch_gpu: images in one pass, if not as before; the gradients stay the same.
+        out, snapshot_kimg, keep, metric_kimg, evaluate, device: as for `train`.
 
     Raises: as `train`.
     """
-    with RunFolder.resume(out, kind=KIND) as run:
-        config = TrainingConfig.from_dict(run.config)
-        trainer = Trainer(config, pick_device(device))
-        data = _open_data(config)
-        report = None
-        if run.state:
-            trainer.load_state_dict(run.state)
+    with (
+        join_world(device) as world,
+        _run_folder(world, lambda: RunFolder.resume(out, kind=KIND)) as run,
+    ):
+        # The first process alone reads the checkpoint: the others may not see the folder.
+        values, state = world.share((run.config, run.state) if run else None)
+        config = override(TrainingConfig.from_dict(values), kimg=kimg, batch_gpu=batch_gpu)
+        config.check_batch(world.size)
+        place = _pick(device, world)
+        _check_precision(config, place)
+        data = _open_data(config, world)
+        if len(data.class_names) != config.generator.c_dim:
+            raise ConfigError(
+                f"{config.data} has {len(data.class_names)} classes, the run began with {config.generator.c_dim}; "
+                "restore the data set, or start anew with --init-from"
+            )
+        trainer = Trainer(config, place, world)
+        report, plan = None, _Plan(snapshot_kimg, keep, metric_kimg, evaluate)
+        if state:
+            trainer.load_state_dict(state)
+            if state.get("pictures") != len(data):
+                raise ConfigError(
+                    f"{config.data} has {len(data)} pictures, the run began with {state.get('pictures')}; restore the "
+                    "data set, or start anew with --init-from"
+                )
+            plan.best = state["best"]
         else:
             report = _init(trainer)
-        _check_lengths(kimg, snapshot_kimg, shown=trainer.images / 1000)
-        return _train(trainer, data, run, kimg, snapshot_kimg, report)
+        plan.check(config.kimg, shown=trainer.images / 1000)
+        return _train(trainer, data, run, Path(out), plan, report)
 
 
-def _init(trainer: Trainer) -> TransferReport | None:
-    path = trainer.config.init_from
-    return trainer.init_from(load_checkpoint(path)) if path else None
+@dataclass
+class _Plan:
+    """When to save and to evaluate, and the best evaluation so far."""
 
+    snapshot_kimg: float
+    keep: int
+    metric_kimg: float | None
+    evaluate: Evaluate | None
+    best: dict[str, Any] | None = None  # metric, value, images
 
-def _check_lengths(kimg: float, snapshot_kimg: float, *, shown: float) -> None:
-    if not shown < kimg < math.inf or not snapshot_kimg > 0:
-        raise ConfigError(
-            f"--kimg {kimg:g}, --snapshot-kimg {snapshot_kimg:g}: expected more than the {shown:g} kimg that the run "
-            "has shown, and snapshots more than 0 apart"
-        )
-
-
-def _open_data(config: TrainingConfig) -> ImageDataset:
-    return ImageDataset(
-        config.data,
-        resolution=config.generator.resolution,
-        fit=config.fit,
-        skip_bad=config.skip_bad,
-        mirror=config.mirror,
-    )
+    def check(self, kimg: float, *, shown: float = 0) -> None:
+        if not shown < kimg < math.inf or not self.snapshot_kimg > 0:
+            raise ConfigError(
+                f"--kimg {kimg:g}, --snapshot-kimg {self.snapshot_kimg:g}: expected more than the {shown:g} kimg that "
+                "the run has shown, and snapshots more than 0 apart"
+            )
+        if self.keep < 1 or (self.metric_kimg is not None and not self.metric_kimg > 0):
+            raise ConfigError(
+                f"--keep {self.keep}, --metric-kimg {self.metric_kimg}: expected at least 1 checkpoint, and "
+                "evaluations more than 0 apart"
+            )
 
 
 def _train(
     trainer: Trainer,
     data: ImageDataset,
-    run: RunFolder,
-    kimg: float,
-    snapshot_kimg: float,
+    run: RunFolder | None,  # of the first process
+    out: Path,
+    plan: _Plan,
     transferred: TransferReport | None,
 ) -> Path:
-    config, total, snapshot = trainer.config, kimg * 1000, snapshot_kimg * 1000
+    config, world = trainer.config, trainer.world
+    total, snapshot = config.kimg * 1000, plan.snapshot_kimg * 1000
+    evaluation = (plan.metric_kimg or 5 * plan.snapshot_kimg) * 1000
     keep_freed_memory()
-    with LiveProgress("training", kimg, unit="kimg", done=trainer.images / 1000) as progress:
-        for note in data.notes:
-            progress.message(f"note: {note}")
-        if transferred is not None:
-            progress.message(f"{config.init_from}: {transferred}")
-        progress.message(
-            f"{len(data)} pictures at {config.generator.resolution} px, batch {config.batch}, on {trainer.device}"
-        )
-        if trainer.images == 0:
-            first = [data[i].transpose(1, 2, 0) for i in range(min(SAMPLES, len(data)))]
-            _write_samples(run, "reals", np.stack(first))
+    watch = Watch(config.augment)
+    with (
+        LiveProgress(
+            "training", config.kimg, unit="kimg", done=trainer.images / 1000, on=world.is_first
+        ) as progress,
+        _batches(data, trainer) as batches,
+        StopRequest() as stop,
+    ):
+        for line in [
+            *_notes(trainer, data),
+            *([f"{config.init_from}: {transferred}"] if transferred else []),
+        ]:
+            progress.message(line)
+        if run and trainer.images == 0:
+            first = np.stack([data[i] for i in range(min(SAMPLES, len(data)))])
+            _write_samples(run, "reals", from_pixels(torch.from_numpy(first)))
         reported, reported_images = time.monotonic(), trainer.images
-        snapshots = trainer.images // snapshot
-        for real in _batches(data, config, trainer.images, trainer.device):
+        snapshots, evaluations = trainer.images // snapshot, trainer.images // evaluation
+        for images, classes in batches:
             # Learn.
-            trainer.train_step(real)
-            done = trainer.images >= total
+            with explain_memory(trainer):
+                trainer.train_step(*_on_device(images, classes, trainer))
+            elapsed = time.monotonic() - reported
+            stopping, reporting = world.any(stop.asked, elapsed >= REPORT_SECONDS)
+            done = trainer.images >= total or stopping
+            saving = done or trainer.images // snapshot > snapshots
+            evaluating = plan.evaluate and saving and (done or trainer.images // evaluation > evaluations)
 
             # Report.
-            elapsed = time.monotonic() - reported
-            if done or elapsed >= REPORT_SECONDS:
+            if reporting or saving:
                 figures = _figures(trainer)
                 figures["images_per_second"] = (trainer.images - reported_images) / elapsed
-                run.log(trainer.images, figures)
+                figures["data_wait"] = batches.waited_seconds / elapsed
+                batches.waited_seconds = 0.0
+                if run:
+                    run.log(trainer.images, figures)
                 progress.update(trainer.images / 1000, _describe(figures))
+                for line in watch.advice(figures):
+                    progress.message(line)
                 reported, reported_images = time.monotonic(), trainer.images
 
             # Save.
-            if done or trainer.images // snapshot > snapshots:
+            if saving:
                 snapshots = trainer.images // snapshot
-                _check_finite(trainer)
-                _save(trainer, run)
+                if run and evaluating and not stopping:
+                    for line in _evaluate(trainer, data, run, plan, watch):
+                        progress.message(line)
+                    evaluations = trainer.images // evaluation
+                if run:
+                    _save(trainer, data, run, plan)
 
             # Done?
             if done:
+                if stopping:
+                    progress.message(f"stopped at {trainer.images / 1000:g} kimg, saved; go on with --resume")
                 break
-    return run.path / MODEL_FILE
+    return out / MODEL_FILE
 
 
-def _batches(
-    data: ImageDataset, config: TrainingConfig, start: int, device: torch.device
-) -> Iterator[Tensor]:
-    """Endless batches (N, 3, R, R) in [−1, 1]; the next one is read while the present one is used."""
-    indices = infinite_indices(len(data), config.seed, start)
+# ---- the parts of a run ----
 
-    def read(batch: list[int]) -> np.ndarray:
-        return np.stack([data[i] for i in batch])
 
-    with ThreadPoolExecutor(1) as reader:
-        following = reader.submit(read, [next(indices) for _ in range(config.batch)])
+@contextlib.contextmanager
+def _run_folder(world: World, make: Callable[[], RunFolder]) -> Iterator[RunFolder | None]:
+    """The first process's run folder; the others have none."""
+    if world.is_first:
+        with make() as run:
+            yield run
+    else:
+        yield None
+
+
+def _pick(device: str, world: World) -> torch.device:
+    place = pick_device(device)
+    if world.size > 1 and place.type == "cuda":
+        place = torch.device("cuda", world.local_rank)
+    return place
+
+
+def _check_precision(config: TrainingConfig, device: torch.device) -> None:
+    """Refuses what a device lacks, and sets how it multiplies."""
+    if device.type == "cpu" and config.precision == "float16":
+        raise ConfigError("--precision float16: CPUs lack it; use bfloat16 or float32, or a GPU")
+    torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = config.tf32
+
+
+def _open_data(config: TrainingConfig, world: World) -> ImageDataset:
+    height, width = config.generator.image_size
+    return ImageDataset(
+        config.data,
+        resolution=(height, width),
+        channels=config.generator.img_channels,
+        fit=config.fit,
+        skip_bad=config.skip_bad,
+        mirror=config.mirror,
+        subset=config.subset,
+        subset_seed=config.seed,
+        classes=config.classes,
+        cache_bytes=4 * 2**30 // world.local_size,
+    )
+
+
+def _init(trainer: Trainer) -> TransferReport | None:
+    path = trainer.config.init_from
+    if not path:
+        return None
+    state = trainer.world.share(read_weights(path) if trainer.world.is_first else None)
+    try:
+        return trainer.init_from(state, allow_partial=trainer.config.allow_partial)
+    except FileFormatError as error:
+        raise FileFormatError(f"--init-from {path}: {error}") from error
+
+
+@contextlib.contextmanager
+def _batches(data: ImageDataset, trainer: Trainer) -> Iterator[BatchReader]:
+    """This process's share of endless batches, from where the run stands."""
+    config = trainer.config
+    stream = infinite_indices(len(data), config.seed, trainer.images)
+    rows = [row for each in trainer.passes for row in each.rows]
+
+    def shares() -> Iterator[list[int]]:
         while True:
-            images = following.result()
-            following = reader.submit(read, [next(indices) for _ in range(config.batch)])
-            yield from_pixels(torch.from_numpy(images).to(device))
+            batch = [next(stream) for _ in range(config.batch)]
+            yield [batch[row] for row in rows]
+
+    with BatchReader(data, shares()) as reader:
+        yield reader
+
+
+def _on_device(
+    images: np.ndarray, classes: np.ndarray | None, trainer: Trainer
+) -> tuple[Tensor, Tensor | None]:
+    real = from_pixels(torch.from_numpy(images).to(trainer.device))
+    if classes is None:
+        return real, None
+    c = F.one_hot(torch.from_numpy(classes), trainer.config.generator.c_dim)
+    return real, c.float().to(trainer.device)
+
+
+def _notes(trainer: Trainer, data: ImageDataset) -> list[str]:
+    config, world = trainer.config, trainer.world
+    count = len(trainer.passes[0].rows)
+    passes = f" in passes of {count}" if count < config.batch // world.size else ""
+    processes = f", {world.size} processes" if world.size > 1 else ""
+    height, width = config.generator.image_size
+    classes = f" of {len(data.class_names)} classes" if data.class_names else ""
+    return [
+        *(f"note: {note}" for note in data.notes),
+        f"{len(data)} pictures{classes} at {width}x{height} px, batch {config.batch}{passes}, on {trainer.device}"
+        f"{processes}",
+    ]
+
+
+def _describe_run(trainer: Trainer, data: ImageDataset) -> str:
+    """What `--dry-run` prints."""
+    config = trainer.config
+    counts = {
+        name: sum(each.numel() for each in network.parameters())
+        for name, network in [("generator", trainer.generator), ("discriminator", trainer.discriminator)]
+    }
+    return "\n".join(
+        [
+            json.dumps(config.to_dict(), indent=2),
+            *_notes(trainer, data),
+            *(f"{name}: {count / 1e6:.1f} million parameters" for name, count in counts.items()),
+            f"{config.kimg:g} kimg would be {math.ceil(config.kimg * 1000 / config.batch)} steps; nothing was written",
+        ]
+    )
 
 
 def _figures(trainer: Trainer) -> dict[str, float]:
-    """What happened since the last report."""
-    _check_finite(trainer)
-    figures = trainer.means.take()
+    """What happened since the last report, over all processes."""
+    world = trainer.world
+    own = trainer.means.take()
+    sums = world.add(torch.tensor(list(own.values()), dtype=torch.float64)) / world.size
+    figures = {name: value for name, value in zip(own, sums.tolist(), strict=True) if math.isfinite(value)}
     figures["augment_p"] = trainer.augment_control.p
-    figures["peak_memory_gb"] = peak_memory_gb()
+    figures["nonfinite_updates"] = float(sum(trainer.nonfinite.values()))
+    figures["peak_memory_gb"] = peak_memory_gb(trainer.device)
     return figures
 
 
-def _check_finite(trainer: Trainer) -> None:
-    bad = [name for name, value in trainer.means.peek().items() if not math.isfinite(value)]
-    if bad:
-        raise TrainingError(f"{', '.join(bad)} became NaN or infinite; {_ADVICE}")
-
-
 def _describe(figures: dict[str, float]) -> str:
+    def value(name: str, form: str) -> str:
+        return format(figures[name], form) if name in figures else "not finite"
+
+    bad = f"  {figures['nonfinite_updates']:.0f} updates not finite" if figures["nonfinite_updates"] else ""
     return (
-        f"{figures['images_per_second']:.1f} images/s  G {figures['loss_g']:.3f}  D {figures['loss_d']:.3f}  "
-        f"r_t {figures['r_t']:+.2f}  p {figures['augment_p']:.3f}"
+        f"{figures['images_per_second']:.1f} images/s  data {figures['data_wait']:.0%}  "
+        f"{figures['peak_memory_gb']:.1f} GB  G {value('loss_g', '.3f')}  D {value('loss_d', '.3f')}  "
+        f"r_t {value('r_t', '+.2f')}  p {figures['augment_p']:.3f}{bad}"
     )
 
 
-def _save(trainer: Trainer, run: RunFolder) -> None:
-    for name, parameter in trainer.generator.named_parameters():
-        if not parameter.isfinite().all():
-            raise TrainingError(f"the generator's {name} became NaN or infinite; {_ADVICE}")
-    z = torch.randn(SAMPLES, trainer.config.generator.z_dim, generator=torch.Generator().manual_seed(0))
+def _evaluate(
+    trainer: Trainer, data: ImageDataset, run: RunFolder, plan: _Plan, watch: Watch
+) -> Iterator[str]:
+    """Logs the figures of the averaged generator and keeps it if it is the best so far; lines to show."""
+    assert plan.evaluate is not None
+    figures = plan.evaluate(trainer.generator_ema, data)
+    if not figures:
+        return
+    run.log(trainer.images, figures)
+    yield "  ".join(f"{name} {value:.5g}" for name, value in figures.items())
+    yield from watch.advice(figures)
+    metric, value = next(iter(figures.items()))
+    if plan.best is None or value < plan.best["value"]:
+        plan.best = {"metric": metric, "value": value, "images": trainer.images}
+        _save_generator(trainer, run.path / BEST_FILE, {"best": plan.best})
+
+
+def _save(trainer: Trainer, data: ImageDataset, run: RunFolder, plan: _Plan) -> None:
+    config = trainer.config.generator
+    z = torch.randn(SAMPLES, config.z_dim, generator=torch.Generator().manual_seed(0)).to(trainer.device)
+    c = F.one_hot(torch.arange(SAMPLES) % config.c_dim, config.c_dim).to(z) if config.c_dim else None
     with torch.no_grad():
-        images = trainer.generator_ema(z.to(trainer.device))
-    _write_samples(run, f"{trainer.images // 1000:06d}", to_pixels(images))
-    notes = {"kimg": trainer.images / 1000, "training": trainer.config.to_dict()}
-    trainer.generator_ema.save(run.path / MODEL_FILE, notes=notes)
-    run.save_checkpoint(trainer.images, trainer.state_dict())  # last: once it is there, so is the rest
+        images = [
+            trainer.generator_ema(z[i : i + 8], None if c is None else c[i : i + 8])
+            for i in range(0, SAMPLES, 8)
+        ]
+    _write_samples(run, f"{trainer.images // 1000:06d}", torch.cat(images))
+    _save_generator(trainer, run.path / MODEL_FILE, {})
+    state = {"pictures": len(data), "best": plan.best, **trainer.state_dict()}
+    # Last: once it is there, so is the rest.
+    best = {plan.best["images"]} if plan.best else set()
+    run.save_checkpoint(trainer.images, state, keep=plan.keep, protect=best)
 
 
-def _write_samples(run: RunFolder, name: str, images: np.ndarray) -> None:
-    write_image(run.path / "samples" / f"{name}.png", image_grid(images, columns=8))
+def _save_generator(trainer: Trainer, path: Path, notes: dict[str, Any]) -> None:
+    notes = {"kimg": trainer.images / 1000, "training": trainer.config.to_dict(), **notes}
+    trainer.generator_ema.save(path, notes=notes)
 
 
-def _lazy_adam(network: nn.Module, learning_rate: float, interval: int) -> torch.optim.Adam:
-    """Adam whose pace is right although every `interval`-th batch takes one more step (1912.04958, appendix B)."""
-    ratio = interval / (interval + 1)
-    return torch.optim.Adam(
-        network.parameters(), lr=learning_rate * ratio, betas=(0.0, 0.99**ratio), eps=1e-8
-    )
+def _write_samples(run: RunFolder, name: str, images: Tensor) -> None:
+    write_image(run.path / "samples" / f"{name}.png", image_grid(to_pixels(as_rgb(images)), columns=8))

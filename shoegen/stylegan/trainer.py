@@ -1,0 +1,357 @@
+"""One training: its networks, optimisers and counters (arXiv 1912.04958, 2006.06676)."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from shoegen.errors import ConfigError, FileFormatError, TrainingError
+from shoegen.stylegan.augment import AugmentControl, AugmentPipe
+from shoegen.stylegan.config import TrainingConfig
+from shoegen.stylegan.draws import BatchDraws
+from shoegen.stylegan.loss import discriminator_loss, generator_loss, path_lengths, r1_penalty
+from shoegen.stylegan.networks import Discriminator, Generator, NoiseMode
+from shoegen.stylegan.transfer import TransferReport, transfer
+from shoegen.torch_utils.distributed import World
+from shoegen.torch_utils.statistics import RunningMeans
+
+KIND = "stylegan"
+MAX_SKIPPED = 20
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Images that go through the networks together.
+
+    Attributes:
+        rows: which of the batch's images they are; whole groups of the minibatch deviation, in its order.
+        place: which of the images that this process gets.
+    """
+
+    rows: list[int]
+    place: slice
+
+
+def divide_batch(config: TrainingConfig, world: World) -> list[Pass]:
+    """The passes that make up one process's share of the batch.
+
+    Image i belongs to the deviation group i mod (batch / group): a pass takes every image of its groups, so that a
+    batch gives the same gradients however it is divided.
+    """
+    count = config.check_batch(world.size)
+    groups = config.batch // min(config.discriminator.mbstd_group, config.batch)
+    per_pass = groups * count // config.batch
+    passes = config.batch // count // world.size
+    result = []
+    for i in range(passes):
+        first = (world.rank * passes + i) * per_pass
+        rows = [row for row in range(config.batch) if first <= row % groups < first + per_pass]
+        result.append(Pass(rows, slice(i * count, (i + 1) * count)))
+    return result
+
+
+class Trainer:
+    """The networks, optimisers and counters of a run; `train_step` shows the mathematics.
+
+    Every random number follows from (seed, step, what for, row of the batch): the same however many processes share
+    the batch, and after any interruption.
+
+    Args:
+        config: the run's configuration.
+        device: where to train.
+        world: the processes that share the batch.
+    """
+
+    def __init__(self, config: TrainingConfig, device: torch.device, world: World | None = None) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.device = device
+        self.world = world or World()
+        self.passes = divide_batch(config, self.world)
+        self.generator = self._place(Generator(config.generator))
+        self.discriminator = self._place(Discriminator(config.discriminator))
+        if config.precision != "float32":
+            half = getattr(torch, config.precision)
+            self.generator.synthesis.half_dtype = self.discriminator.half_dtype = half
+        self.generator_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.generator_adam = _lazy_adam(self.generator, config.learning_rate, config.path_length_interval)
+        self.discriminator_adam = _lazy_adam(self.discriminator, config.learning_rate, config.r1_interval)
+        self._frozen = {
+            id(each)
+            for layer in _first_layers(self.discriminator, config.freeze_d)
+            for each in layer.parameters()
+        }
+        self.augment = AugmentPipe(config.augment.pipe).to(device) if config.augment.mode != "none" else None
+        if self.augment:
+            self.augment.p = config.augment.p
+        self.augment_control = AugmentControl(config.augment)
+        self.noise_mode: NoiseMode = "random" if config.noise else "none"
+        self.path_length_mean = torch.zeros([], device=device)
+        self.means = RunningMeans()
+        self.nonfinite: dict[str, int] = {}  # by parameter, how often its gradient was NaN or infinite
+        self._skipped = {"generator": 0, "discriminator": 0}  # updates in a row
+        self.steps = 0
+        self.images = 0
+
+    def _place(self, network: Any) -> Any:
+        # channels_last: what convolutions are fastest in, on CPU and on tensor cores.
+        layout = torch.channels_last if self.config.channels_last else torch.contiguous_format
+        return network.to(self.device).to(memory_format=layout)
+
+    # ---- one step ----
+
+    def train_step(self, real: Tensor, c: Tensor | None = None) -> None:
+        """One batch of real images: both networks learn, the average follows.
+
+        Args:
+            real: (n, channels, H, W) in [−1, 1], this process's images, in the order of `passes`.
+            c: (n, c_dim) their one-hot classes, for conditional training.
+        """
+        config = self.config
+        share = 1 / len(self.passes)
+
+        # Generator: make fakes that pass for real.
+        with self._update(self.generator, self.generator_adam):
+            w_means = []
+            for rows, images_c in self._divide(c):
+                draws = self._draws("generator", rows)
+                ws = self._mixed_ws(draws, len(rows), images_c)
+                w_means.append(ws[:, 0].detach().mean(dim=0))
+                fake_logits = self._discriminate(self._synthesize(ws, draws), images_c, draws)
+                loss = generator_loss(fake_logits)
+                (loss * share).backward()
+                self.means.add("loss_g", loss)
+                del ws, fake_logits, loss  # so that the next pass finds their memory free
+        self.generator.mapping.track(self.world.add(torch.stack(w_means).mean(dim=0)) / self.world.size)
+
+        # Generator, now and then: a step in W should move the image by a constant length.
+        if config.path_length_weight and self.steps % config.path_length_interval == 0:
+            self._path_length_step()
+
+        # Discriminator: tell real from fake.
+        signs = torch.zeros([], device=self.device)
+        with self._update(self.discriminator, self.discriminator_adam):
+            for i, (rows, images_c) in enumerate(self._divide(c)):
+                draws = self._draws("discriminator", rows)
+                with torch.no_grad():
+                    fake = self._synthesize(self._mixed_ws(draws, len(rows), images_c), draws)
+                real_logits = self._discriminate(real[self.passes[i].place], images_c, draws)
+                loss = discriminator_loss(real_logits, self._discriminate(fake, images_c, draws))
+                (loss * share).backward()
+                signs += real_logits.detach().sign().sum()
+                self.means.add("loss_d", loss)
+                self.means.add("r_t", real_logits.sign())
+                del fake, real_logits, loss
+        self.augment_control.observe(self.world.add(signs), config.batch)
+
+        # Discriminator, now and then: be flat around real images.
+        if config.r1_gamma and self.steps % config.r1_interval == 0:
+            with self._update(self.discriminator, self.discriminator_adam):
+                for i, (rows, images_c) in enumerate(self._divide(c)):
+                    images = real[self.passes[i].place].detach().requires_grad_()
+                    logits = self._discriminate(images, images_c, self._draws("r1", rows))
+                    penalty = r1_penalty(logits, images).mean()
+                    (penalty * (config.r1_gamma / 2) * config.r1_interval * share).backward()
+                    self.means.add("r1_penalty", penalty)
+                    del images, logits, penalty
+
+        self.images += config.batch
+        self.steps += 1
+        self._average_weights()
+        if self.augment:
+            self.augment.p = self.augment_control.adjust(self.steps, config.batch)
+
+    def _path_length_step(self) -> None:
+        """Takes fewer images than the batch has; the mean length is that of the steps before."""
+        config = self.config
+        with self._update(self.generator, self.generator_adam):
+            total = torch.zeros_like(self.path_length_mean)
+            for index in range(len(self.passes)):
+                count = max(len(self.passes[index].rows) // config.path_length_batch_shrink, 1)
+                first = (self.world.rank * len(self.passes) + index) * count
+                whole = self.world.size * len(self.passes) * count
+                draws = self._draws("path length", list(range(first, first + count)), whole)
+                c = self._random_classes(draws, count)
+                ws = self.generator.broadcast(self.generator.mapping(self._latents(draws, count), c))
+                images = self._synthesize(ws, draws)
+                noise = draws.normal("direction", tuple(images.shape), 1.0)
+                noise = noise / math.sqrt(images.shape[2] * images.shape[3])
+                lengths = path_lengths(images, ws, noise)
+                penalty = (lengths - self.path_length_mean).square().mean()
+                weight = config.path_length_weight * config.path_length_interval
+                (penalty * weight / len(self.passes)).backward()
+                total += lengths.detach().mean() / len(self.passes)
+                self.means.add("path_length_penalty", penalty)
+                del ws, images, lengths, penalty
+        mean = self.world.add(total) / self.world.size
+        if mean.isfinite():
+            self.path_length_mean = self.path_length_mean.lerp(mean, config.path_length_decay)
+        self.means.add("path_length", self.path_length_mean)
+
+    def _divide(self, c: Tensor | None) -> Iterator[tuple[list[int], Tensor | None]]:
+        """Rows and classes of each pass."""
+        for each in self.passes:
+            yield each.rows, None if c is None else c[each.place]
+
+    def _draws(self, what_for: str, rows: list[int], total: int | None = None) -> BatchDraws:
+        key = (self.config.seed, self.steps, what_for)
+        dtype = self.path_length_mean.dtype
+        return BatchDraws(key, rows, total or self.config.batch, self.device, dtype)
+
+    def _latents(self, draws: BatchDraws, count: int) -> Tensor:
+        return draws.normal("z", (count, self.config.generator.z_dim), 1.0)
+
+    def _random_classes(self, draws: BatchDraws, count: int) -> Tensor | None:
+        classes = self.config.generator.c_dim
+        if not classes:
+            return None
+        return F.one_hot(draws.uniform("class", (count,), 0, classes).long(), classes).float()
+
+    def _mixed_ws(self, draws: BatchDraws, count: int, c: Tensor | None) -> Tensor:
+        """ws of random latents; some change to those of a second latent at a random layer (style mixing)."""
+        generator = self.generator
+        ws = generator.broadcast(generator.mapping(self._latents(draws, count), c))
+        if self.config.style_mixing:
+            second = generator.broadcast(generator.mapping(self._latents(draws, count), c))
+            layers = torch.arange(generator.num_ws, device=self.device)
+            start = draws.uniform("mixed from", (count,), 1, generator.num_ws).floor()
+            is_mixed = draws.gate("is mixed", (count,), self.config.style_mixing).bool()
+            ws = torch.where((is_mixed[:, None] & (layers >= start[:, None]))[:, :, None], second, ws)
+        return ws
+
+    def _synthesize(self, ws: Tensor, draws: BatchDraws) -> Tensor:
+        def noise(height: int, width: int) -> Tensor:
+            return draws.normal("noise", (len(ws), 1, height, width), 1.0)
+
+        return self.generator.synthesis(ws, noise_mode=self.noise_mode, draw_noise=noise)
+
+    def _discriminate(self, images: Tensor, c: Tensor | None, draws: BatchDraws) -> Tensor:
+        return self.discriminator(self.augment(images, draws) if self.augment else images, c)
+
+    @contextlib.contextmanager
+    def _update(self, network: nn.Module, adam: torch.optim.Adam) -> Iterator[None]:
+        """Within, losses are computed and their gradients summed up; then the network takes a step on all processes.
+
+        A gradient with NaN or infinite values is left out, on every process alike, and counted.
+        """
+        self.generator.requires_grad_(network is self.generator)
+        for parameter in self.discriminator.parameters():
+            parameter.requires_grad_(network is self.discriminator and id(parameter) not in self._frozen)
+        learning = {name: each for name, each in network.named_parameters() if each.requires_grad}
+        adam.zero_grad(set_to_none=True)
+        yield
+        self.world.average_gradients(learning.values())
+        kind = "generator" if network is self.generator else "discriminator"
+        gradients = {name: each.grad for name, each in learning.items() if each.grad is not None}
+        if nn.utils.get_total_norm(list(gradients.values())).isfinite():
+            adam.step()
+            self._skipped[kind] = 0
+            return
+        self._skipped[kind] += 1
+        bad = [f"{kind}.{name}" for name, gradient in gradients.items() if not gradient.isfinite().all()]
+        for name in bad:
+            self.nonfinite[name] = self.nonfinite.get(name, 0) + 1
+        if self._skipped[kind] >= MAX_SKIPPED:
+            raise TrainingError(
+                f"the gradients of {_some(bad)} became NaN or infinite {MAX_SKIPPED} times in a row; start anew with "
+                "a lower --lr or a higher --gamma, perhaps with --init-from the last checkpoint, which is from before"
+            )
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        half_life = self.config.ema_kimg * 1000
+        if self.config.ema_rampup is not None:
+            half_life = min(half_life, self.images * self.config.ema_rampup)
+        beta = 0.5 ** (self.config.batch / max(half_life, 1e-8))
+        for average, parameter in zip(
+            self.generator_ema.parameters(), self.generator.parameters(), strict=True
+        ):
+            average.lerp_(parameter, 1 - beta)
+        for kept, buffer in zip(self.generator_ema.buffers(), self.generator.buffers(), strict=True):
+            kept.copy_(buffer)
+
+    # ---- state ----
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on, save the data."""
+        return {
+            "kind": KIND,
+            "config": self.config.to_dict(),
+            "steps": self.steps,
+            "images": self.images,
+            **{name: getattr(self, name).state_dict() for name in _STATEFUL},
+            "path_length_mean": self.path_length_mean,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`.
+
+        Raises:
+            FileFormatError: the state of another kind of training or of other networks.
+        """
+        if state.get("kind") != KIND:
+            raise FileFormatError(f"got the state of a {state.get('kind')!r} training, expected {KIND!r}")
+        try:
+            for name in _STATEFUL:
+                getattr(self, name).load_state_dict(state[name])
+            self.steps, self.images = state["steps"], state["images"]
+            self.path_length_mean = state["path_length_mean"].to(self.device)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise FileFormatError("the checkpoint is of other networks than this configuration's") from error
+        if self.augment:
+            self.augment.p = self.augment_control.p
+
+    def init_from(self, state: dict[str, Any], *, allow_partial: bool = False) -> TransferReport:
+        """Takes the weights of another model, see `transfer`."""
+        report = transfer(state, self.generator, self.discriminator, allow_partial=allow_partial)
+        if not self.config.noise:
+            for name, parameter in self.generator.named_parameters():
+                if name.endswith("noise_strength"):
+                    nn.init.zeros_(parameter)
+        self.generator_ema.load_state_dict(self.generator.state_dict())
+        return report
+
+
+_STATEFUL = (
+    "generator",
+    "discriminator",
+    "generator_ema",
+    "generator_adam",
+    "discriminator_adam",
+    "augment_control",
+)
+
+
+def _first_layers(discriminator: Discriminator, count: int) -> list[nn.Module]:
+    """The convolutions nearest to the picture."""
+    layers = [
+        layer
+        for block in discriminator.blocks
+        for name in ("fromrgb", "conv0", "conv1", "skip")
+        if (layer := getattr(block, name, None)) is not None
+    ]
+    if count > len(layers):
+        raise ConfigError(
+            f"--freeze-d: got {count}, expected at most the {len(layers)} layers of the discriminator"
+        )
+    return layers[:count]
+
+
+def _lazy_adam(network: nn.Module, learning_rate: float, interval: int) -> torch.optim.Adam:
+    """Adam whose pace is right although every `interval`-th batch takes one more step (1912.04958, appendix B)."""
+    ratio = interval / (interval + 1)
+    return torch.optim.Adam(
+        network.parameters(), lr=learning_rate * ratio, betas=(0.0, 0.99**ratio), eps=1e-8
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
