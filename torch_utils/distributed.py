@@ -112,11 +112,9 @@ def join_world(device: str = "auto", *, start_seconds: float = START_SECONDS) ->
         )
     if on_gpu:
         torch.cuda.set_device(world.local_rank)
-    wait = timedelta(seconds=start_seconds)
     me = f"rank {world.rank} of {world.size}"
     try:
-        store, _, _ = next(dist.rendezvous("env://", world.rank, world.size, timeout=wait))
-        store = dist.PrefixStore("shoegen", store)
+        store = _open_store(world, start_seconds)
         _meet(store, world, start_seconds, address)
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
@@ -168,6 +166,20 @@ def _launched() -> tuple[World, str]:
         local_size=int(environment.get("LOCAL_WORLD_SIZE", 1)),
     )
     return world, f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}"
+
+
+def _open_store(world: World, seconds: float) -> dist.Store:
+    """Where the processes leave notes for one another: torchrun's own, else one that the first process keeps."""
+    launcher_keeps_it = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store = dist.TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        is_master=world.is_first and not launcher_keeps_it,
+        timeout=timedelta(seconds=seconds),
+        wait_for_workers=False,  # `_meet` does, and can say who is missing
+    )
+    # torchrun's outlives a restart: notes of the processes before must not be found.
+    return dist.PrefixStore(f"shoegen/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
 
 
 def first_host(nodes: str) -> str:

@@ -41,7 +41,8 @@ class LiveProgress:
         if not self._on:
             return
         elapsed = time.monotonic() - self._started
-        eta = elapsed / (done - self._first) * (self._total - done) if done > self._first else float("nan")
+        left = max(self._total - done, 0)
+        eta = elapsed / (done - self._first) * left if done > self._first else float("nan")
         text = f"{done:g}/{self._total:g} {self._unit}  {figures}  ETA {format_seconds(eta)}"
         if self._bar:
             self._bar.update(self._id, completed=done, figures=text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import pkgutil
 import signal
 import sys
@@ -59,7 +60,10 @@ def _errors_as_one_line(*, debug: bool) -> Iterator[None]:
     except ShoegenError as error:
         if debug:
             raise
-        raise _OneLineError(" ".join(str(error).split())) from error
+        message = " ".join(str(error).split())
+        if int(os.environ.get("WORLD_SIZE", 1)) > 1 and "rank " not in message:
+            message = f"rank {os.environ.get('RANK')}: {message}"
+        raise _OneLineError(message) from error
 
 
 @click.group(cls=_CommandFiles, context_settings={"help_option_names": ["-h", "--help"]})

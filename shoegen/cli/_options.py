@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from shoegen.errors import ConfigError
 
 MAX_INTEGERS = 100_000
+MAX_SIDE = 16384
 
 
 def parse_numbers(option: str, text: str) -> list[float]:
@@ -43,6 +44,23 @@ def parse_integers(option: str, text: str) -> list[int]:
             raise ConfigError(f"{option}: got {text!r}, expected at most {MAX_INTEGERS} numbers")
         numbers += range(int(first), int(last or first) + 1)
     return numbers
+
+
+def parse_size(option: str, text: str) -> tuple[int, int]:
+    """ "256x384", which is width x height, → (384, 256), which is (height, width); "256" → (256, 256).
+
+    Raises:
+        ConfigError: not one or two whole numbers from 1 to `MAX_SIDE`.
+    """
+    sides = text.lower().replace("×", "x").split("x")
+    if len(sides) > 2 or not all(
+        side.isdecimal() and len(side) < 10 and 1 <= int(side) <= MAX_SIDE for side in sides
+    ):
+        raise ConfigError(
+            f"{option}: got {text!r}, expected one side such as 256, or WIDTHxHEIGHT such as 256x384, each at most "
+            f"{MAX_SIDE}"
+        )
+    return int(sides[-1]), int(sides[0])
 
 
 def refuse_with_resume(ctx: click.Context, allowed: Collection[str] = ()) -> None:

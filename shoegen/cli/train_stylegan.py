@@ -113,6 +113,13 @@ ARCHITECTURES = click.Choice(["orig", "skip", "resnet"])
     show_default=True,
     help="Compiled operations, or plain PyTorch; auto takes what there is.",
 )
+@click.option(
+    "--start-seconds",
+    type=float,
+    default=120.0,
+    show_default=True,
+    help="How long several processes wait for one another at the start.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 # What is kept and measured.
 @click.option("--snapshot-kimg", type=float, default=4.0, show_default=True, help="Kimg between checkpoints.")
@@ -154,6 +161,7 @@ def command(
     precision: str | None,
     device: str,
     ops: str,
+    start_seconds: float,
     snapshot_kimg: float,
     keep: int,
     metrics: str,
@@ -173,6 +181,7 @@ def command(
     itself.
     """
     from shoegen.errors import ConfigError
+    from shoegen.metrics.monitor import monitor
     from shoegen.ops.dispatch import set_impl
     from shoegen.stylegan import training
 
@@ -182,8 +191,9 @@ def command(
         "snapshot_kimg": snapshot_kimg,
         "keep": keep,
         "metric_kimg": metric_kimg,
-        "evaluate": _evaluator(metrics, metric_samples, weights),
+        "monitor": monitor(metrics, samples=metric_samples, weights=weights),
         "device": device,
+        "start_seconds": start_seconds,
     }
     started_again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
     if resume or (started_again and (Path(out) / "config.json").exists()):
@@ -233,6 +243,7 @@ RESUMABLE = {
     "metric_samples",
     "weights",
     "device",
+    "start_seconds",
     "ops",
 }
 
@@ -247,8 +258,3 @@ def _whole(option: str, text: str | None) -> int | None:
             f"{option}: got {text!r}, expected a whole number of at least 1, or auto to start a run"
         )
     return int(text)
-
-
-def _evaluator(metrics: str, samples: int, weights: str | None) -> Any:
-    """What the training logs of its generator, or None."""
-    return None

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from shoegen.data.classes import find_classes
+from shoegen.data.files import PictureFiles
 from shoegen.data.images import (
-    IMAGE_SUFFIXES,
     Size,
+    check_channels,
     check_fit,
     decode_image,
-    decode_part_map,
+    describe_fit,
     fit_image,
     fit_part_map,
     same_aspect,
 )
 from shoegen.data.labels import LabelMap
 from shoegen.errors import ConfigError, DataError
-
-MAX_FILE_BYTES = 512 * 2**20
-"""Larger files are refused unread: a zip of some kilobytes can hold members of gigabytes."""
 
 
 def infinite_indices(n: int, seed: int, start: int = 0) -> Iterator[int]:
@@ -45,8 +45,33 @@ def infinite_indices(n: int, seed: int, start: int = 0) -> Iterator[int]:
         epoch, position = epoch + 1, 0
 
 
+def choose_subset(names: list[str], count: int | None, seed: int = 0) -> list[str]:
+    """`count` of the names, in their order, by chance; a smaller subset of one seed is part of a larger one.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    if count is None:
+        return names
+    if not 1 <= count <= len(names) or seed < 0:
+        raise ConfigError(
+            f"subset: got {count} (seed {seed}), expected 1 to {len(names)} pictures, as many as there are, and a "
+            "seed ≥ 0"
+        )
+    chosen = np.random.default_rng((seed, len(names))).permutation(len(names))[:count]
+    return [names[index] for index in sorted(chosen.tolist())]
+
+
+def first_size(files: PictureFiles, names: list[str]) -> Size | None:
+    """(height, width) of the first picture that can be read, or None."""
+    for name in names:
+        with contextlib.suppress(DataError):
+            return decode_image(files.read(name))[0].shape[:2]
+    return None
+
+
 class ImageDataset:
-    """The pictures of a folder or zip file at one size, with part maps and attributes where there are any.
+    """The pictures of a folder or zip file at one size, with classes, part maps and attributes if there are any.
 
     All pictures at any depth are taken, sorted by name; hidden files and other kinds of files are not.
     Where there is an `images/` at the top (or in the only folder there), its pictures alone are taken,
@@ -55,9 +80,10 @@ class ImageDataset:
         masks/            part maps: 8-bit index PNGs named and sized like their pictures
         labels.json       the part maps' classes, see `LabelMap`
         attributes.json   {"unit": "mm", "attributes": {"images/00000000.png": {"heel_height": 62.1}, …}}
+        dataset.json      {"labels": [["images/00000000.png", 6], …]}: a class for each picture, see `find_classes`
 
     Every picture is decoded once on construction, so that a damaged one is found before a training starts.
-    `ds[i]` is (3, H, W) uint8 RGB. Works with torch's DataLoader; a copy sent to another process leaves the
+    `ds[i]` is (C, H, W) uint8. Works with torch's DataLoader; a copy sent to another process leaves the
     cache behind and reads from disk.
 
     Args:
@@ -68,20 +94,26 @@ class ImageDataset:
         mirror: append every picture's mirror image, which doubles `len(ds)`.
         part_maps: every picture must have a part map; all are checked on construction.
         labels: classes of the part maps where there is no labels.json.
+        channels: C: 3 is RGB, 1 the luminance, 4 RGBA.
+        subset: use only so many pictures, chosen by `subset_seed` before any is read or mirrored.
+        subset_seed: another seed chooses others.
+        classes: where the pictures' classes are found: "none", "auto", "folders" or a file, see `find_classes`.
         cache_bytes: memory for decoded pictures; those beyond it are read again on each access.
 
     Attributes:
         names: the N pictures' names, relative to `path`, with "/".
         sizes: (height, width) of each as stored.
-        image_shape: (3, H, W).
+        image_shape: (C, H, W).
         labels: classes of the part maps, or None.
+        class_names: the pictures' classes, see `class_of`; empty where they have none.
         skipped: of each picture left out, by its name, the reason.
         conversions: by what had to be converted, the pictures' names.
         notes: one line for each thing that a user should know: conversions, enlargements, what was skipped.
 
     Raises:
         ConfigError: an argument that cannot be followed.
-        DataError: nothing at `path`, no pictures, pictures that cannot be read, or sizes that do not fit.
+        DataError: nothing at `path`, no pictures, pictures that cannot be read, sizes that do not fit, or
+            classes that are not one for each picture.
     """
 
     def __init__(
@@ -94,31 +126,36 @@ class ImageDataset:
         mirror: bool = False,
         part_maps: bool = False,
         labels: LabelMap | None = None,
+        channels: int = 3,
+        subset: int | None = None,
+        subset_seed: int = 0,
+        classes: str | Path = "none",
         cache_bytes: int = 4 * 2**30,
     ):
         check_fit(fit)
+        check_channels(channels)
         self.path = Path(path)
         self.fit = fit
         self.mirror = mirror
         self._part_maps = part_maps
+        self._channels = channels
 
         # Find the pictures and what stands beside them.
-        self._files = _open_files(self.path)
-        self._found, others = _find_pictures(self._files.names)
-        if not self._found:
-            kinds = " ".join(sorted(IMAGE_SUFFIXES))
-            raise DataError(f"{path} holds no pictures among {len(others)} files; expected files of {kinds}")
-        self._part_map_names = _match_part_maps(self._found, self._files.names)
-        self.labels = self._read_labels() or labels
+        self._files = PictureFiles(self.path)
+        self._classes = find_classes(self._files, classes)
+        self.class_names = self._classes.names
+        self._found = choose_subset(self._files.pictures, subset, subset_seed)
+        self.labels = self._files.read_labels() or labels
         if part_maps and self.labels is None:
             raise DataError(f"{path} has no labels.json; add one that lists the classes of its part maps")
-        size = _parse_resolution(resolution) or self._first_size()
-        self.image_shape = (3, *size)
+        # Where none can be read, any size does until that is said below.
+        size = _parse_resolution(resolution) or first_size(self._files, self._found) or (1, 1)
+        self.image_shape = (channels, *size)
 
         # Decode each once; what the cache holds stays.
-        channels = 4 if part_maps else 3  # the fourth is the part map
-        cached = min(len(self._found), max(cache_bytes, 0) // (channels * size[0] * size[1]))
-        self._cache = np.empty((cached, channels, *size), np.uint8)
+        planes = channels + part_maps  # the last is the part map
+        cached = min(len(self._found), max(cache_bytes, 0) // (planes * size[0] * size[1]))
+        self._cache = np.empty((cached, planes, *size), np.uint8)
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without the interpreter lock
             loaded = list(pool.map(self._load, range(len(self._found))))
 
@@ -134,7 +171,11 @@ class ImageDataset:
         for index, name in zip(self._kept, self.names):
             for conversion in loaded[index].conversions:
                 self.conversions.setdefault(conversion, []).append(name)
-        self.notes = self._describe(others)
+        self._digests = [loaded[index].digest for index in self._kept]
+        self.notes = self._describe()
+        if subset is not None:
+            chosen = f"{subset} of {len(self._files.pictures)} pictures, chosen with seed {subset_seed}"
+            self.notes.insert(0, chosen)
 
     # ---- access ----
 
@@ -142,10 +183,10 @@ class ImageDataset:
         return len(self.names) * (2 if self.mirror else 1)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """(3, H, W) uint8 RGB, the caller's own copy; from index N on the mirror images."""
+        """(C, H, W) uint8, the caller's own copy; from index N on the mirror images."""
         found, mirrored = self._locate(index)
         if found < len(self._cache):
-            picture = self._cache[found, :3]
+            picture = self._cache[found, : self._channels]
         else:
             try:
                 picture = self._fitted_picture(self._decode(found)[0])
@@ -164,7 +205,7 @@ class ImageDataset:
         """
         found, mirrored = self._locate(index)
         if self._part_maps and found < len(self._cache):
-            part_map = self._cache[found, 3]
+            part_map = self._cache[found, self._channels]
         else:
             try:
                 stored = self._decode_part_map(found, self.sizes[index % len(self.names)])
@@ -182,10 +223,26 @@ class ImageDataset:
         found, _ = self._locate(index)
         return self._attributes.get(self._found[found])
 
+    def class_of(self, index: int) -> int | None:
+        """The class of picture `index`, an index into `class_names`, or None where there are no classes."""
+        found, _ = self._locate(index)
+        return self._classes.of.get(self._found[found])
+
     @property
     def has_part_maps(self) -> bool:
         """Whether every picture has a part map, and their classes are known."""
-        return self.labels is not None and all(self._part_map_names[found] for found in self._kept)
+        return self.labels is not None and all(self._files.part_map(name) for name in self.names)
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether every picture is in memory, so that none is decoded again."""
+        return len(self._cache) == len(self._found)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over the pictures' names and their files' bytes as they were on construction, in hexadecimal."""
+        lines = (f"{digest} {name}\n" for name, digest in zip(self.names, self._digests))
+        return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cache": self._cache[:0]}
@@ -202,74 +259,35 @@ class ImageDataset:
     def _load(self, found: int) -> _Loaded:
         """Decodes one picture, and its part map if wanted, into the cache if it has a place there."""
         try:
-            image, conversions = self._decode(found)
+            data = self._files.read(self._found[found])
+            image, conversions = decode_image(data, channels=self._channels)
             size = image.shape[:2]
             part_map = self._decode_part_map(found, size) if self._part_maps else None
         except DataError as error:
             return _Loaded(error=str(error))
         fits = self.fit != "strict" or same_aspect(size, self.image_shape[1:])
         if fits and found < len(self._cache):
-            self._cache[found, :3] = self._fitted_picture(image)
+            self._cache[found, : self._channels] = self._fitted_picture(image)
             if part_map is not None:
-                self._cache[found, 3] = fit_part_map(part_map, self.image_shape[1:], self.fit)
-        return _Loaded(size, conversions)
+                self._cache[found, self._channels] = fit_part_map(part_map, self.image_shape[1:], self.fit)
+        return _Loaded(size, conversions, hashlib.sha256(data).hexdigest())
 
     def _decode(self, found: int) -> tuple[np.ndarray, list[str]]:
-        return decode_image(self._files.read(self._found[found]))
+        return decode_image(self._files.read(self._found[found]), channels=self._channels)
 
     def _fitted_picture(self, image: np.ndarray) -> np.ndarray:
-        """(h, w, 3) as stored → (3, H, W)."""
-        return fit_image(image, self.image_shape[1:], self.fit).transpose(2, 0, 1)
+        """(h, w, C) or (h, w) as stored → (C, H, W)."""
+        fitted = fit_image(image, self.image_shape[1:], self.fit)
+        return np.atleast_3d(fitted).transpose(2, 0, 1)
 
     def _decode_part_map(self, found: int, size: Size) -> np.ndarray:
-        name = self._part_map_names[found]
-        if name is None:
-            expected = PurePosixPath("masks", *PurePosixPath(self._found[found]).parts[1:]).with_suffix(
-                ".png"
-            )
-            raise DataError(f"it has no part map; expected {expected}")
         if self.labels is None:
             raise DataError("the classes are unknown; add a labels.json")
-        try:
-            part_map = decode_part_map(self._files.read(name), self.labels)
-        except DataError as error:
-            raise DataError(f"{name}: {error}") from error
-        if part_map.shape != size:
-            raise DataError(
-                f"{name} is {_format(part_map.shape)}, its picture {_format(size)}; expected one size"
-            )
-        return part_map
-
-    def _first_size(self) -> Size:
-        """(height, width) of the first picture that can be read."""
-        errors = {}
-        for found, name in enumerate(self._found):
-            try:
-                return self._decode(found)[0].shape[:2]
-            except DataError as error:
-                errors[name] = str(error)
-        raise self._unreadable(errors)
-
-    def _read_labels(self) -> LabelMap | None:
-        if "labels.json" not in self._files.names:
-            return None
-        try:
-            return LabelMap.read(self._files.read("labels.json"))
-        except DataError as error:
-            raise DataError(f"labels.json in {self.path}: {error}") from error
+        return self._files.read_part_map(self._found[found], self.labels, size)
 
     @cached_property
     def _attributes(self) -> dict[str, dict[str, float]]:
-        if "attributes.json" not in self._files.names:
-            return {}
-        expected = 'expected {"unit": "mm", "attributes": {"images/NAME": {"ATTRIBUTE": NUMBER, …}, …}}'
-        try:
-            table = json.loads(self._files.read("attributes.json"))["attributes"]
-            return {name: {key: float(row[key]) for key in row} for name, row in table.items()}
-        except DataError as error:
-            raise DataError(f"cannot read attributes.json in {self.path}: {error}") from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DataError(f"attributes.json in {self.path} has another form; {expected}") from error
+        return read_attributes(self._files)["attributes"]
 
     # ---- reporting ----
 
@@ -304,26 +322,29 @@ class ImageDataset:
         listed = _some([f"{_format(size)} ({len(names)}, such as {names[0]})" for size, names in by_count])
         return f"{len(examples)} sizes (width x height): {listed}" if len(examples) > 1 else f"size {listed}"
 
-    def _describe(self, others: list[str]) -> list[str]:
+    def _describe(self) -> list[str]:
         height, width = self.image_shape[1:]
         notes = [f"{_count(names)} {what} ({_some(names)})" for what, names in self.conversions.items()]
         if len(set(self.sizes)) > 1:
             notes.append(f"pictures of {self._list_sizes()} resized to {width}x{height}")
-        pairs = list(zip(self.names, self.sizes))
-        reshaped = [name for name, size in pairs if not same_aspect(size, (height, width))]
-        if reshaped:
-            how = {"crop": "cut", "pad": "given a margin"}[self.fit]
-            notes.append(f"{_count(reshaped)} {how} to the shape of {width}x{height} ({_some(reshaped)})")
-        # A padded picture is enlarged only if both its sides are short.
-        is_small = all if self.fit == "pad" else any
-        small = [name for name, (h, w) in pairs if is_small((h < height, w < width))]
-        if small:
-            notes.append(f"{_count(small)} smaller than {width}x{height}, enlarged ({_some(small)})")
+        fitted: dict[str, list[str]] = {}
+        for name, size in zip(self.names, self.sizes):
+            for what in describe_fit(size, (height, width), self.fit):
+                fitted.setdefault(what, []).append(name)
+        notes += [f"{_count(names)} {what} ({_some(names)})" for what, names in sorted(fitted.items())]
         if self.skipped:
             reasons = _some([f"{name}: {error}" for name, error in self.skipped.items()], "; ")
             notes.append(f"{_count(self.skipped)} left out ({reasons})")
+        others = self._files.others
         if others:
             notes.append(f"{len(others)} other file{'s' * (len(others) > 1)} ignored ({_some(others)})")
+        notes += self._classes.notes
+        if self.class_names:
+            counts = [f"{name} {count}" for name, count in self._classes.count(self.names).items()]
+            notes.append(
+                f"{len(counts)} classes: {_some(counts, limit=10)}; conditional training uses them, "
+                "--classes none does not"
+            )
         return notes
 
 
@@ -333,7 +354,30 @@ class _Loaded:
 
     size: Size = (0, 0)
     conversions: list[str] = field(default_factory=list)
+    digest: str = ""
     error: str | None = None
+
+
+def read_attributes(files: PictureFiles) -> dict[str, Any]:
+    """What attributes.json holds: under "attributes" its table, {picture: {attribute: number}}.
+
+    Raises:
+        DataError: it has another form.
+    """
+    if "attributes.json" not in files:
+        return {"attributes": {}}
+    expected = 'expected {"unit": "mm", "attributes": {"images/NAME": {"ATTRIBUTE": NUMBER, …}, …}}'
+    try:
+        content = json.loads(files.read("attributes.json"))
+        table = content["attributes"]
+        return {
+            **content,
+            "attributes": {name: {key: float(row[key]) for key in row} for name, row in table.items()},
+        }
+    except DataError as error:
+        raise DataError(f"cannot read attributes.json in {files.path}: {error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DataError(f"attributes.json in {files.path} has another form; {expected}") from error
 
 
 def _parse_resolution(resolution: int | Size | None) -> Size | None:
@@ -350,147 +394,12 @@ def _format(size: Iterable[int]) -> str:
     return f"{width}x{height}"
 
 
-def _some(items: list[str], separator: str = ", ") -> str:
-    """The first three, and how many more."""
-    more = [f"and {len(items) - 3} more"] if len(items) > 3 else []
-    return separator.join(items[:3] + more)
+def _some(items: list[str], separator: str = ", ", limit: int = 3) -> str:
+    """The first few, and how many more."""
+    more = [f"and {len(items) - limit} more"] if len(items) > limit else []
+    return separator.join(items[:limit] + more)
 
 
 def _count(pictures: Iterable[str]) -> str:
     count = len(list(pictures))
     return "1 picture" if count == 1 else f"{count} pictures"
-
-
-# ---- files ----
-
-
-def _find_pictures(names: list[str]) -> tuple[list[str], list[str]]:
-    """The pictures among the files of a data set, and the files that are no part of it."""
-    pictures = [name for name in names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]
-    known: tuple[str, ...] = ()
-    if any(name.startswith("images/") for name in pictures):
-        pictures = [name for name in pictures if name.startswith("images/")]
-        known = ("masks/", "labels.json", "attributes.json")
-    taken = set(pictures)
-    return pictures, [name for name in names if name not in taken and not name.startswith(known)]
-
-
-def _match_part_maps(pictures: list[str], names: list[str]) -> list[str | None]:
-    """For each picture images/….jpg the part map masks/….png, or None."""
-    part_maps = {_stem_below_top(name): name for name in names if name.startswith("masks/")}
-    return [part_maps.get(_stem_below_top(name)) if name.startswith("images/") else None for name in pictures]
-
-
-def _stem_below_top(name: str) -> str:
-    return str(PurePosixPath(*PurePosixPath(name).parts[1:]).with_suffix(""))
-
-
-def _open_files(path: Path) -> _FolderFiles | _ZipFiles:
-    try:
-        if path.is_dir():
-            return _FolderFiles(path)
-        if path.exists():
-            return _ZipFiles(path)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}; check the path") from error
-    raise DataError(f"{path} does not exist; expected a folder or zip file of pictures")
-
-
-class _FolderFiles:
-    """The visible files below a folder."""
-
-    def __init__(self, path: Path):
-        self._paths = _strip_outer_folder(
-            {
-                file.relative_to(path).as_posix(): file
-                for file in _walk(path)
-                if _is_visible(file.relative_to(path))
-            }
-        )
-        self.names = sorted(self._paths)
-
-    def read(self, name: str) -> bytes:
-        path = self._paths[name]
-        try:
-            if not path.is_file():  # a pipe would block
-                raise DataError("it is not a regular file" if path.exists() else "the file does not exist")
-            _check_bytes(path.stat().st_size)
-            return path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{error.strerror}") from error
-
-
-class _ZipFiles:
-    """The visible files of a zip file; can be sent to other processes."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._opened: tuple[int, zipfile.ZipFile] | None = None
-        try:
-            infos = self._archive().infolist()
-        except Exception as error:  # zipfile raises many types on damaged data
-            raise DataError(
-                f"{path} is not a zip file, or damaged ({error}); expected a folder or zip file"
-            ) from error
-        # Some programs write "\" between folders.
-        members = {info.filename.replace("\\", "/"): info for info in infos}
-        self._members = _strip_outer_folder(
-            {
-                name: info
-                for name, info in members.items()
-                if name[-1:] != "/" and _is_visible(PurePosixPath(name))
-            }
-        )
-        self.names = sorted(self._members)
-
-    def read(self, name: str) -> bytes:
-        info = self._members[name]
-        _check_bytes(info.file_size)
-        try:
-            return self._archive().read(info)  # never more than the size declared
-        except Exception as error:  # damaged, encrypted, or compressed in an unknown way
-            raise DataError(f"the zip member is damaged or encrypted ({error})") from error
-
-    def _archive(self) -> zipfile.ZipFile:
-        """The open file. A forked process must not share its position in the file with its parent."""
-        if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = (os.getpid(), zipfile.ZipFile(self._path))
-        return self._opened[1]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": None}
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """All files below a folder, links followed; each folder is entered once, so that loops of links end."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    entered = set()
-    for root, folders, files in os.walk(folder, followlinks=True, onerror=fail):
-        status = os.stat(root)
-        if (status.st_dev, status.st_ino) in entered:
-            folders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        folders.sort()
-        yield from (Path(root, file) for file in files)
-
-
-def _is_visible(name: PurePosixPath | Path) -> bool:
-    return not any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
-
-
-def _strip_outer_folder(files: dict[str, Any]) -> dict[str, Any]:
-    """Takes the folder off that a whole data set with images/ is packed in."""
-    outer = {name.partition("/")[0] for name in files}
-    prefix = f"{next(iter(outer))}/" if len(outer) == 1 else ""
-    if prefix and prefix != "images/" and any(name.startswith(f"{prefix}images/") for name in files):
-        return {name.removeprefix(prefix): value for name, value in files.items()}
-    return files
-
-
-def _check_bytes(count: int) -> None:
-    if count > MAX_FILE_BYTES:
-        raise DataError(f"the file is {count} bytes; expected at most {MAX_FILE_BYTES}")

@@ -1,6 +1,7 @@
 """Pictures and part maps: reading, writing, fitting to a size, and sheets of tiles.
 
-In memory a picture is (H, W, 3) uint8 RGB and a part map is (H, W) uint8 class indices. Loads no torch.
+In memory a picture is (H, W, 3) uint8 RGB, (H, W) greyscale or (H, W, 4) RGBA whose colours are not multiplied
+by its alpha, and a part map is (H, W) uint8 class indices. Loads no torch.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import io
 import threading
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +26,8 @@ Source = str | Path | bytes | BinaryIO
 Size = tuple[int, int]
 
 FITS = ("strict", "crop", "pad")
+FILTERS = ("auto", "lanczos", "box", "bicubic", "bilinear")
+CHANNELS = {1: "greyscale", 3: "RGB", 4: "RGBA"}
 MAX_PIXELS = 100_000_000
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -31,6 +35,7 @@ IMAGE_SUFFIXES = frozenset(
 
 # Not all that Pillow knows: some formats start other programs (EPS runs Ghostscript).
 _READ_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+_PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _WRITE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _open_lock = threading.Lock()
 
@@ -69,15 +74,34 @@ def read_part_map(source: Source, labels: LabelMap, *, name: str | None = None) 
         raise DataError(f"cannot read {name}: {error}; replace the file") from error
 
 
-def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, list[str]]:
-    """Decodes a picture's bytes to (H, W, 3) uint8 RGB, and says what had to be converted.
+@dataclass(frozen=True)
+class DecodedImage:
+    """A picture's `pixels`, (H, W), (H, W, 3) or (H, W, 4) uint8; how it is stored, such as "PNG palette"; and
+    phrases such as "greyscale, expanded to RGB": one for each conversion that a user may want to know of."""
 
-    EXIF orientation is applied, transparency is composited over white, 16-bit values are scaled to 8 bit,
-    greyscale, palette and CMYK pictures become RGB, and of an animation the first frame is taken.
+    pixels: np.ndarray
+    mode: str
+    conversions: list[str]
 
-    Returns:
-        The picture, and phrases such as "greyscale, expanded to RGB": one for each conversion that a user may
-        want to know of.
+
+def decode_image(
+    data: bytes, *, channels: int = 3, max_pixels: int = MAX_PIXELS
+) -> tuple[np.ndarray, list[str]]:
+    """The pixels of a picture's bytes and what had to be converted, see `decode_picture`.
+
+    Raises:
+        DataError: the reason alone; the caller knows the picture's name.
+    """
+    decoded = decode_picture(data, channels=channels, max_pixels=max_pixels)
+    return decoded.pixels, decoded.conversions
+
+
+def decode_picture(data: bytes, *, channels: int = 3, max_pixels: int = MAX_PIXELS) -> DecodedImage:
+    """Decodes a picture's bytes to greyscale (1 channel, the luminance), RGB (3) or RGBA (4), all uint8.
+
+    EXIF orientation is applied, transparency is composited over white unless it is asked for, 16-bit values
+    are scaled to 8 bit, greyscale, palette and CMYK pictures become RGB, and of an animation the first frame
+    is taken.
 
     Raises:
         DataError: the reason alone; the caller knows the picture's name.
@@ -85,8 +109,10 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarr
     image = _open(data, _READ_FORMATS, max_pixels)
     conversions = []
     sixteen_bit = ";16" in _raw_mode(image)
+    mode = f"{image.format} {_MODE_NAMES.get(image.mode, image.mode)}{' 16-bit' * sixteen_bit}"
     try:
-        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # MPO: a photograph and its previews
+        # Not n_frames: a file can have millions. MPO: a photograph and its previews.
+        if getattr(image, "is_animated", False) and image.format != "MPO":
             conversions.append("of several frames, the first taken")
         image.load()
         if image.getexif().get(ExifTags.Base.Orientation) in range(2, 9):
@@ -100,19 +126,51 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarr
             image = Image.fromarray(_scale_to_8_bit(np.asarray(image)))
         if sixteen_bit:
             conversions.append("16-bit, scaled to 8 bit")
-        if image.mode in ("1", "L", "LA", "La"):
-            conversions.append("greyscale, expanded to RGB")
-        if image.mode == "CMYK":
-            conversions.append("CMYK, converted to RGB")
-        if image.has_transparency_data:
-            conversions.append("transparent, composited over white")
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return np.array(image.convert("RGB")), conversions
+        pixels, others = _convert_channels(image, channels)
+        return DecodedImage(pixels, mode, conversions + others)
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly any type on damaged data
         raise DataError(f"the picture is damaged or truncated ({_one_line(error)})") from error
+
+
+_MODE_NAMES = {
+    "1": "1-bit",
+    "L": "greyscale",
+    "LA": "greyscale with alpha",
+    "I": "greyscale",
+    "I;16": "greyscale",
+    "I;16B": "greyscale",
+    "P": "palette",
+    "F": "floating-point",
+}
+
+
+def _convert_channels(image: Image.Image, channels: int) -> tuple[np.ndarray, list[str]]:
+    wanted = CHANNELS[channels]
+    conversions = []
+    is_grey = image.mode in ("1", "L", "LA", "La")
+    if is_grey and channels != 1:
+        conversions.append(f"greyscale, expanded to {wanted}")
+    if not is_grey and channels == 1:
+        conversions.append("colour, reduced to luminance")
+    elif image.mode == "CMYK":
+        conversions.append(f"CMYK, converted to {wanted}")
+    if image.has_transparency_data and channels != 4:
+        conversions.append("transparent, composited over white")
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    elif channels == 4 and not image.has_transparency_data:
+        conversions.append("without transparency, made opaque")
+        image = image.convert("RGB")  # what Pillow takes to RGBA from anywhere
+    return np.array(image.convert(_PILLOW_MODES[channels])), conversions
+
+
+def check_channels(channels: int) -> None:
+    """Raises ConfigError where no picture has so many channels."""
+    if channels not in CHANNELS:
+        expected = ", ".join(f"{count} ({name})" for count, name in CHANNELS.items())
+        raise ConfigError(f"channels: got {channels}, expected one of {expected}")
 
 
 def decode_part_map(data: bytes, labels: LabelMap) -> np.ndarray:
@@ -237,24 +295,38 @@ def image_format(path: str | Path) -> str:
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Writes a (H, W, 3) or greyscale (H, W) uint8 picture, whole or not at all, in the format of its suffix.
+    """Writes a uint8 picture, whole or not at all, in the format of its suffix.
 
     JPEG and WebP are written at quality 95.
 
     Raises:
         ConfigError: unknown suffix.
-        OutputError: the path cannot be written, or the format cannot hold a picture of this size.
+        OutputError: the path cannot be written, or the format cannot hold a picture of this size or its alpha.
     """
     format = image_format(path)
+    try:
+        data = encode_image(image, format)
+    except DataError as error:
+        raise OutputError(f"cannot write {path}: {error}; use .png") from error
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def encode_image(image: np.ndarray, format: str) -> bytes:
+    """The file of a uint8 picture in Pillow's `format` PNG, JPEG or WEBP; the latter two at quality 95.
+
+    Raises:
+        DataError: the format cannot hold the picture.
+    """
     buffer = io.BytesIO()
     picture = Image.fromarray(_checked_picture(image))
+    if format == "JPEG" and picture.mode == "RGBA":
+        raise DataError("JPEG has no transparency")
     try:
         picture.save(buffer, format, quality=95, subsampling=0)  # PNG ignores both
     except (OSError, ValueError) as error:
-        size = _format_size(picture.size)
-        raise OutputError(f"cannot write {path}: {format} cannot hold {size} pixels; use .png") from error
-    with atomic_write(path) as file:
-        file.write(buffer.getbuffer())
+        raise DataError(f"{format} cannot hold {_format_size(picture.size)} pixels") from error
+    return buffer.getvalue()
 
 
 def write_part_map(path: str | Path, part_map: np.ndarray, labels: LabelMap) -> None:
@@ -273,7 +345,7 @@ def write_part_map(path: str | Path, part_map: np.ndarray, labels: LabelMap) -> 
 
 
 def encode_png(image: np.ndarray, *, compress_level: int = 6) -> bytes:
-    """The PNG file of a (H, W, 3) or greyscale (H, W) uint8 picture; `compress_level` is zlib's, 0..9."""
+    """The PNG file of a uint8 picture; `compress_level` is zlib's, 0..9."""
     buffer = io.BytesIO()
     Image.fromarray(_checked_picture(image)).save(buffer, "PNG", compress_level=compress_level)
     return buffer.getvalue()
@@ -294,27 +366,39 @@ def encode_part_map(part_map: np.ndarray, labels: LabelMap, *, compress_level: i
 
 
 def _checked_picture(image: np.ndarray) -> np.ndarray:
-    is_picture = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+    is_picture = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in CHANNELS)
     if image.dtype != np.uint8 or not is_picture or not image.size:
-        raise DataError(f"got an array {image.shape} of {image.dtype}; expected (H, W, 3) or (H, W) of uint8")
-    return np.ascontiguousarray(image)
+        raise DataError(
+            f"got an array {image.shape} of {image.dtype}; expected (H, W, 3) or (H, W) of uint8, or (H, W, 4)"
+        )
+    return np.ascontiguousarray(image[..., 0] if image.shape[2:] == (1,) else image)
 
 
 # ---- sizes ----
 
 
-def resize(image: np.ndarray, size: Size) -> np.ndarray:
-    """Resizes a (H, W, 3) or (H, W) uint8 picture to `size` = (height, width).
+def resize(image: np.ndarray, size: Size, filter: str = "auto") -> np.ndarray:
+    """Resizes a uint8 picture to `size` = (height, width); colours count by their alpha.
 
-    Exact integer reductions average their pixels, all else is Lanczos.
+    Args:
+        filter: lanczos, box, bicubic or bilinear, each as wide as the reduction asks for; "auto": exact integer
+            reductions average their pixels, all else is Lanczos.
     """
+    check_filter(filter)
     height, width = size
     if image.shape[:2] == (height, width):
         return image
     picture = Image.fromarray(_checked_picture(image))
-    if picture.height % height == 0 and picture.width % width == 0:
+    if filter == "auto" and picture.height % height == 0 and picture.width % width == 0:
         return np.array(picture.reduce((picture.width // width, picture.height // height)))
-    return np.array(picture.resize((width, height), Image.Resampling.LANCZOS))
+    method = Image.Resampling["LANCZOS" if filter == "auto" else filter.upper()]
+    return np.array(picture.resize((width, height), method))
+
+
+def check_filter(filter: str) -> None:
+    """Raises ConfigError where `filter` is no way to resize a picture."""
+    if filter not in FILTERS:
+        raise ConfigError(f"filter: got {filter!r}, expected one of {', '.join(FILTERS)}")
 
 
 def resize_part_map(part_map: np.ndarray, size: Size) -> np.ndarray:
@@ -342,22 +426,23 @@ def resize_part_map(part_map: np.ndarray, size: Size) -> np.ndarray:
     return result
 
 
-def fit_image(image: np.ndarray, size: Size, fit: str = "strict") -> np.ndarray:
-    """Brings a (H, W, 3) uint8 picture to `size` = (height, width) without distorting it.
+def fit_image(image: np.ndarray, size: Size, fit: str = "strict", filter: str = "auto") -> np.ndarray:
+    """Brings a uint8 picture to `size` = (height, width) without distorting it.
 
     Args:
         fit: "strict" requires the aspect ratio of `size`, to within one pixel; "crop" cuts the centre out;
             "pad" adds a margin in the median colour of the picture's border.
+        filter: see `resize`.
 
     Raises:
         DataError: the aspect ratio differs under "strict".
     """
     rows, columns, inner, (top, left) = _fit_geometry(image.shape[:2], size, fit)
-    resized = resize(image[rows, columns], inner)
+    resized = resize(image[rows, columns], inner, filter)
     if inner == tuple(size):
         return resized
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    result = np.empty((*size, 3), np.uint8)
+    result = np.empty((*size, *image.shape[2:]), np.uint8)
     result[:] = np.median(border, axis=0).round()
     result[top : top + inner[0], left : left + inner[1]] = resized
     return result
@@ -373,6 +458,20 @@ def fit_part_map(part_map: np.ndarray, size: Size, fit: str = "strict") -> np.nd
     result = np.zeros(size, np.uint8)
     result[top : top + inner[0], left : left + inner[1]] = resize_part_map(part_map[rows, columns], inner)
     return result
+
+
+def describe_fit(source: Size, target: Size, fit: str = "strict") -> list[str]:
+    """What `fit_image` does to a picture that a user may want to know of, such as "cut to the shape of 64x64"."""
+    (height, width), (target_height, target_width) = source, target
+    described = []
+    if fit != "strict" and not same_aspect(source, target):
+        how = {"crop": "cut", "pad": "given a margin"}[fit]
+        described.append(f"{how} to the shape of {target_width}x{target_height}")
+    # A padded picture is enlarged only if both its sides are short.
+    is_small = all if fit == "pad" else any
+    if is_small((height < target_height, width < target_width)):
+        described.append(f"smaller than {target_width}x{target_height}, enlarged")
+    return described
 
 
 def same_aspect(source: Size, target: Size) -> bool:
@@ -426,38 +525,50 @@ def image_grid(
     """Lays pictures out row by row on one sheet.
 
     Args:
-        images: (N, H, W, 3) uint8, or N pictures of one size.
+        images: (N, H, W, C) uint8 of 1, 3 or 4 channels, or N pictures of one size.
         columns: pictures in a row; a sheet of fewer pictures is as narrow as they are.
         gap: pixels between pictures.
         background: grey value, 0..255, of gaps and empty places.
         captions: ASCII text under each picture, of one line or several.
 
     Returns:
-        (H', W', 3) uint8.
+        (H', W', 3) uint8; (H', W', 4) where the pictures have alpha, with an opaque background.
     """
     if columns < 1:
         raise ConfigError(f"columns: got {columns}, expected at least 1")
     shapes = {image.shape for image in images}
     if len(shapes) != 1 or len(shapes.pop()) != 3:
-        raise DataError(f"got {len(images)} pictures; a sheet needs some, all of one size (H, W, 3)")
-    tiles = np.stack([_checked_picture(image) for image in images])
+        raise DataError(f"got {len(images)} pictures; a sheet needs some, all of one size (H, W, C)")
+    tiles = np.stack([_with_colour(_checked_picture(image)) for image in images])
     if captions is not None:
         if len(captions) != len(tiles):
             raise DataError(f"got {len(captions)} captions for {len(tiles)} pictures; expected one each")
         tiles = _add_captions(tiles, captions, background)
-    count, height, width, _ = tiles.shape
+    count, height, width, channels = tiles.shape
     columns = min(columns, count)
     rows = -(-count // columns)
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), background, np.uint8)
+    sheet = _blank(rows * (height + gap) - gap, columns * (width + gap) - gap, channels, background)
     for index, tile in enumerate(tiles):
         top, left = index // columns * (height + gap), index % columns * (width + gap)
         sheet[top : top + height, left : left + width] = tile
     return sheet
 
 
+def _with_colour(image: np.ndarray) -> np.ndarray:
+    """Greyscale (H, W) → (H, W, 3)."""
+    return np.stack([image] * 3, axis=2) if image.ndim == 2 else image
+
+
+def _blank(height: int, width: int, channels: int, grey: int) -> np.ndarray:
+    """An opaque (height, width, channels) picture."""
+    blank = np.full((height, width, channels), grey, np.uint8)
+    blank[..., 3:] = 255
+    return blank
+
+
 def _add_captions(tiles: np.ndarray, captions: Sequence[str], background: int) -> np.ndarray:
     """(N, H, W, 3) → (N, H + text, W, 3): each picture with its text below, in the largest type that fits."""
-    count, height, width, _ = tiles.shape
+    count, height, width, channels = tiles.shape
     draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     texts = [caption.translate({ord("−"): "-", ord("×"): "x"}) for caption in captions]
     for size in range(min(24, max(10, width // 9)), 6, -1):
@@ -466,7 +577,7 @@ def _add_captions(tiles: np.ndarray, captions: Sequence[str], background: int) -
         if max(right for _, _, right, _ in boxes) <= width:
             break
     text_height = int(max(bottom for _, _, _, bottom in boxes)) + size // 2
-    result = np.full((count, height + text_height, width, 3), background, np.uint8)
+    result = np.stack([_blank(height + text_height, width, channels, background)] * count)
     result[:, :height] = tiles
     for picture, text in zip(result, texts, strict=True):
         strip = Image.fromarray(picture[height:])

@@ -28,7 +28,7 @@ from shoegen.stylegan.trainer import KIND, Trainer
 from shoegen.stylegan.transfer import TransferReport, read_weights
 from shoegen.stylegan.watch import Watch
 from shoegen.torch_utils.devices import pick_device
-from shoegen.torch_utils.distributed import World, join_world
+from shoegen.torch_utils.distributed import START_SECONDS, World, join_world
 from shoegen.torch_utils.memory import keep_freed_memory, peak_memory_gb
 from shoegen.torch_utils.pixels import as_rgb, from_pixels, to_pixels
 from shoegen.torch_utils.progress import LiveProgress
@@ -40,8 +40,9 @@ BEST_FILE = "best.safetensors"
 REPORT_SECONDS = 10.0
 SAMPLES = 32
 
-Evaluate = Callable[[Generator, ImageDataset], dict[str, float]]
+Evaluate = Callable[[Generator], dict[str, float]]
 """Quality figures of a generator; the first is the one whose least value counts as best."""
+Monitor = Callable[[ImageDataset], Evaluate]
 
 
 def train(
@@ -51,8 +52,9 @@ def train(
     snapshot_kimg: float = 4.0,
     keep: int = 2,
     metric_kimg: float | None = None,
-    evaluate: Evaluate | None = None,
+    monitor: Monitor | None = None,
     device: str = "auto",
+    start_seconds: float = START_SECONDS,
     auto_batch_gpu: bool = False,
     dry_run: bool = False,
 ) -> Path | None:
@@ -67,8 +69,9 @@ def train(
         snapshot_kimg: thousands of images between two snapshots.
         keep: how many checkpoints stay, beside that of the best evaluation.
         metric_kimg: thousands of images between two evaluations; None for every fifth snapshot.
-        evaluate: what to log of the averaged generator; the best one so far is kept as `best.safetensors`.
+        monitor: makes what measures the averaged generator; the best one so far is kept as `best.safetensors`.
         device: auto, cpu or cuda.
+        start_seconds: how long the processes of a training wait for one another at its start.
         auto_batch_gpu: find out how many images one pass can take in this device's memory.
         dry_run: check everything and say what would be done; returns None.
 
@@ -77,14 +80,15 @@ def train(
         TrainingError: gradients stay NaN or infinite, memory does not suffice, or a process is lost; the last
             checkpoint is from before.
     """
-    with join_world(device) as world:
+    with join_world(device, start_seconds=start_seconds) as world:
         config.check_batch(world.size)
-        plan = _Plan(snapshot_kimg, keep, metric_kimg, evaluate)
+        plan = _Plan(snapshot_kimg, keep, metric_kimg)
         plan.check(config.kimg)
         place = _pick(device, world)
         _check_precision(config, place)
         data = _open_data(config, world)
         config = config.with_classes(len(data.class_names))
+        plan.evaluate = monitor(data) if monitor and world.is_first else None
         if auto_batch_gpu:
             config = dataclasses.replace(config, batch_gpu=largest_pass(config, place, world))
         trainer = Trainer(config, place, world)
@@ -105,8 +109,9 @@ def resume(
     snapshot_kimg: float = 4.0,
     keep: int = 2,
     metric_kimg: float | None = None,
-    evaluate: Evaluate | None = None,
+    monitor: Monitor | None = None,
     device: str = "auto",
+    start_seconds: float = START_SECONDS,
 ) -> Path:
     """Goes on with the run in `out` from its newest checkpoint, on CPU bit for bit as if it had not stopped.
 
@@ -115,12 +120,12 @@ def resume(
     Args:
         kimg: to train longer, or less long, than the run's configuration says.
         batch_gpu: images in one pass, if not as before; the gradients stay the same.
-        out, snapshot_kimg, keep, metric_kimg, evaluate, device: as for `train`.
+        out, snapshot_kimg, keep, metric_kimg, monitor, device, start_seconds: as for `train`.
 
     Raises: as `train`.
     """
     with (
-        join_world(device) as world,
+        join_world(device, start_seconds=start_seconds) as world,
         _run_folder(world, lambda: RunFolder.resume(out, kind=KIND)) as run,
     ):
         # The first process alone reads the checkpoint: the others may not see the folder.
@@ -136,7 +141,7 @@ def resume(
                 "restore the data set, or start anew with --init-from"
             )
         trainer = Trainer(config, place, world)
-        report, plan = None, _Plan(snapshot_kimg, keep, metric_kimg, evaluate)
+        report, plan = None, _Plan(snapshot_kimg, keep, metric_kimg)
         if state:
             trainer.load_state_dict(state)
             if state.get("pictures") != len(data):
@@ -148,6 +153,7 @@ def resume(
         else:
             report = _init(trainer)
         plan.check(config.kimg, shown=trainer.images / 1000)
+        plan.evaluate = monitor(data) if monitor and world.is_first else None
         return _train(trainer, data, run, Path(out), plan, report)
 
 
@@ -158,7 +164,7 @@ class _Plan:
     snapshot_kimg: float
     keep: int
     metric_kimg: float | None
-    evaluate: Evaluate | None
+    evaluate: Evaluate | None = None
     best: dict[str, Any] | None = None  # metric, value, images
 
     def check(self, kimg: float, *, shown: float = 0) -> None:
@@ -386,7 +392,7 @@ def _evaluate(
 ) -> Iterator[str]:
     """Logs the figures of the averaged generator and keeps it if it is the best so far; lines to show."""
     assert plan.evaluate is not None
-    figures = plan.evaluate(trainer.generator_ema, data)
+    figures = plan.evaluate(trainer.generator_ema)
     if not figures:
         return
     run.log(trainer.images, figures)

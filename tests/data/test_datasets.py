@@ -15,55 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shoegen.data import datasets
-from shoegen.data.datasets import ImageDataset, infinite_indices
+from shoegen.data import files as data_files
+from shoegen.data.datasets import ImageDataset, choose_subset, infinite_indices
 from shoegen.data.images import encode_part_map, encode_png
 from shoegen.data.labels import SHOE_PARTS, LabelMap
 from shoegen.errors import ConfigError, DataError
+
+from .packs import as_folder, as_zip, part_map, picture, pictures, shoes
 
 SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_shared_data = pytest.mark.skipif(
     not SHARED_DATA.is_dir(), reason="real photographs are not at ../shared/data"
 )
-
-
-def picture(index: int, height: int = 16, width: int = 16) -> np.ndarray:
-    return np.random.default_rng(index).integers(0, 256, (height, width, 3), np.uint8)
-
-
-def part_map(index: int, height: int = 16, width: int = 16) -> np.ndarray:
-    return np.random.default_rng(index).integers(0, 7, (height, width), np.uint8)
-
-
-def pictures(count: int) -> dict[str, bytes]:
-    return {f"{index:02d}.png": encode_png(picture(index)) for index in range(count)}
-
-
-def shoes(count: int) -> dict[str, bytes]:
-    """A whole data set: pictures, part maps, labels and attributes."""
-    files = {"labels.json": json.dumps(SHOE_PARTS.to_json()).encode()}
-    attributes = {f"images/{index:02d}.png": {"heel_height": 10.0 * index} for index in range(count - 1)}
-    files["attributes.json"] = json.dumps({"unit": "mm", "attributes": attributes}).encode()
-    for index in range(count):
-        files[f"images/{index:02d}.png"] = encode_png(picture(index))
-        files[f"masks/{index:02d}.png"] = encode_part_map(part_map(index), SHOE_PARTS)
-    return files
-
-
-def as_folder(path: Path, files: dict[str, bytes]) -> Path:
-    folder = path / "shoes"
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-def as_zip(path: Path, files: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path / "shoes.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return path / "shoes.zip"
 
 
 both = pytest.mark.parametrize("pack", [as_folder, as_zip])
@@ -243,6 +206,72 @@ class TestConversions:
         assert (ds[7] == 255).all()
 
 
+class TestChannels:
+    @pytest.mark.parametrize("cached", [0, 2**20])
+    @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
+    def test_each(self, tmp_path, channels, mode, cached):
+        path = as_zip(tmp_path, shoes(2))
+        ds = ImageDataset(path, channels=channels, part_maps=True, mirror=True, cache_bytes=cached)
+        assert ds.image_shape == ds[0].shape == (channels, 16, 16)
+        expected = np.atleast_3d(np.array(Image.fromarray(picture(1)).convert(mode)))
+        np.testing.assert_array_equal(ds[1], expected.transpose(2, 0, 1))
+        np.testing.assert_array_equal(ds[3], expected[:, ::-1].transpose(2, 0, 1))
+        np.testing.assert_array_equal(ds.part_map(1), part_map(1))
+        assert ds.is_cached == (cached > 0)
+
+    def test_said(self, tmp_path):
+        ds = ImageDataset(as_zip(tmp_path, pictures(1)), channels=4)
+        assert ds.notes == ["1 picture without transparency, made opaque (00.png)"]
+
+    def test_bad(self, tmp_path):
+        with pytest.raises(ConfigError, match="channels: got 2, expected one of 1"):
+            ImageDataset(as_zip(tmp_path, pictures(1)), channels=2)
+
+
+class TestSubset:
+    def test_chosen_before_mirroring(self, tmp_path):
+        path = as_zip(tmp_path, pictures(20))
+        ds = ImageDataset(path, subset=5, mirror=True)
+        assert len(ds) == 10
+        assert ds.names == sorted(ds.names)
+        assert ds.notes == ["5 of 20 pictures, chosen with seed 0"]
+        for index, name in enumerate(ds.names):
+            np.testing.assert_array_equal(ds[index], picture(int(name[:2])).transpose(2, 0, 1))
+        assert ImageDataset(path, subset=5).names == ds.names
+        assert ImageDataset(path, subset=5, subset_seed=1).names != ds.names
+        assert ImageDataset(path, subset=20).names == ImageDataset(path).names
+
+    @settings(max_examples=30, deadline=None)
+    @given(total=st.integers(1, 40), seed=st.integers(0, 99), data=st.data())
+    def test_smaller_ones_are_part_of_larger_ones(self, total, seed, data):
+        names = [f"{index:03d}" for index in range(total)]
+        large = data.draw(st.integers(1, total))
+        small = data.draw(st.integers(1, large))
+        chosen = choose_subset(names, large, seed)
+        assert len(chosen) == large
+        assert set(choose_subset(names, small, seed)) <= set(chosen) <= set(names)
+
+    def test_pictures_outside_are_not_read(self, tmp_path):
+        files = {f"{index}.png": b"" for index in range(9)} | {"9.png": encode_png(picture(0))}
+        lucky = next(seed for seed in range(99) if choose_subset(sorted(files), 1, seed) == ["9.png"])
+        assert len(ImageDataset(as_zip(tmp_path, files), subset=1, subset_seed=lucky)) == 1
+
+    @pytest.mark.parametrize(("subset", "seed"), [(0, 0), (4, 0), (-1, 0), (2, -1)])
+    def test_bad(self, tmp_path, subset, seed):
+        with pytest.raises(ConfigError, match=rf"subset: got {subset} .*expected 1 to 3 pictures"):
+            ImageDataset(as_zip(tmp_path, pictures(3)), subset=subset, subset_seed=seed)
+
+
+@both
+def test_content_hash(tmp_path, pack):
+    ds = ImageDataset(pack(tmp_path / "", pictures(3)))
+    same = as_zip(tmp_path, {**pictures(3), "bad.png": b"", "readme.txt": b"hello"})
+    assert ImageDataset(same, resolution=8, skip_bad=True, cache_bytes=0).content_hash == ds.content_hash
+    changed = as_zip(tmp_path, {**pictures(3), "01.png": encode_png(picture(7))})
+    assert ImageDataset(changed).content_hash != ds.content_hash
+    assert ImageDataset(as_zip(tmp_path, pictures(2))).content_hash != ds.content_hash
+
+
 class TestBadInput:
     def one_line(self, caught) -> str:
         message = str(caught.value)
@@ -347,7 +376,7 @@ class TestBadInput:
 
     @both
     def test_oversized_file(self, tmp_path, pack, monkeypatch):
-        monkeypatch.setattr(datasets, "MAX_FILE_BYTES", 2000)
+        monkeypatch.setattr(data_files, "MAX_FILE_BYTES", 2000)
         path = pack(tmp_path, pictures(2) | {"bomb.png": bytes(10_000)})
         with pytest.raises(DataError, match=r"bomb\.png: the file is 10000 bytes; expected at most 2000"):
             ImageDataset(path)

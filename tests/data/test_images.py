@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from shoegen.data.images import (
+    FILTERS,
+    check_channels,
     check_part_map,
     decode_image,
     decode_part_map,
+    decode_picture,
+    describe_fit,
     encode_part_map,
     encode_png,
     fit_image,
@@ -500,3 +504,132 @@ def test_all_256_classes():
     labels = LabelMap.from_names([f"class {i}" for i in range(256)])
     part_map = np.arange(256, dtype=np.uint8).reshape(16, 16)
     np.testing.assert_array_equal(decode_part_map(encode_part_map(part_map, labels), labels), part_map)
+
+
+class TestChannels:
+    rgba = np.dstack([RGB, np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)])
+
+    def test_rgba_is_kept(self):
+        image, conversions = decode_image(encode(Image.fromarray(self.rgba)), channels=4)
+        np.testing.assert_array_equal(image, self.rgba)
+        assert conversions == []
+
+    @pytest.mark.parametrize(
+        ("picture", "conversions"),
+        [
+            (Image.fromarray(RGB), []),
+            (Image.fromarray(GREY), ["greyscale, expanded to RGBA"]),
+            (Image.fromarray(RGB).convert("CMYK"), ["CMYK, converted to RGBA"]),
+            (Image.fromarray(RGB).quantize(), []),
+        ],
+    )
+    def test_others_become_opaque(self, picture, conversions):
+        image, said = decode_image(encode(picture, "TIFF"), channels=4)
+        np.testing.assert_array_equal(image[..., :3], picture.convert("RGB"))
+        assert (image[..., 3] == 255).all()
+        assert said == [*conversions, "without transparency, made opaque"]
+
+    def test_grey_with_alpha_to_rgba(self):
+        image, said = decode_image(encode(Image.new("LA", (3, 2), (10, 20))), channels=4)
+        assert (image == (10, 10, 10, 20)).all()
+        assert said == ["greyscale, expanded to RGBA"]
+
+    def test_luminance(self):
+        image, said = decode_image(encode(Image.fromarray(RGB)), channels=1)
+        np.testing.assert_allclose(image, RGB @ (0.299, 0.587, 0.114), atol=1)
+        assert said == ["colour, reduced to luminance"]
+        image, said = decode_image(encode(Image.fromarray(GREY)), channels=1)
+        np.testing.assert_array_equal(image, GREY)
+        assert said == []
+
+    def test_transparent_luminance(self):
+        image, said = decode_image(encode(Image.new("LA", (3, 2), (10, 0))), channels=1)
+        assert (image == 255).all()
+        assert said == ["transparent, composited over white"]
+
+    def test_mode(self):
+        values = np.zeros((2, 2), np.uint16)
+        assert decode_picture(encode(Image.fromarray(RGB), "JPEG")).mode == "JPEG RGB"
+        assert decode_picture(encode(Image.fromarray(RGB).quantize())).mode == "PNG palette"
+        assert decode_picture(encode(Image.fromarray(values))).mode == "PNG greyscale 16-bit"
+        assert decode_picture(png(1, 1, 16, 2, bytes(7))).mode == "PNG RGB 16-bit"
+
+    @pytest.mark.parametrize("channels", [0, 2, 5])
+    def test_bad_channels(self, channels):
+        with pytest.raises(ConfigError, match=r"expected one of 1 \(greyscale\), 3 \(RGB\), 4 \(RGBA\)"):
+            check_channels(channels)
+
+    def test_hidden_colours_do_not_bleed(self):
+        image = np.zeros((8, 8, 4), np.uint8)
+        image[:, :4] = (0, 200, 0, 255)
+        image[:, 4:] = (255, 0, 0, 0)  # red that nobody sees
+        for filter in ("auto", "bicubic", "box"):
+            small = resize(image, (3, 3), filter)
+            assert (small[:, :2, 0] == 0).all()
+            assert (small[:, :2, 1] >= 199).all()
+
+    @pytest.mark.parametrize("image", [RGB, GREY, np.dstack([RGB, GREY])])
+    @pytest.mark.parametrize("fit", ["crop", "pad"])
+    def test_fit(self, image, fit):
+        fitted = fit_image(image, (10, 10), fit)
+        assert fitted.shape == (10, 10, *image.shape[2:])
+
+    def test_transparent_margin(self):
+        image = np.zeros((4, 8, 4), np.uint8)
+        image[1:3, 1:7] = 255
+        fitted = fit_image(image, (8, 8), "pad")
+        assert (fitted[:2] == 0).all()
+        assert (fitted[3:5, 1:7] == 255).all()
+
+    def test_sheets(self):
+        sheet = image_grid([self.rgba] * 3, columns=2, captions=["a", "b", "c"])
+        assert sheet.shape[2] == 4
+        np.testing.assert_array_equal(sheet[:12, :16], self.rgba)
+        assert (sheet[-1, -1] == 255).all()
+        grey = image_grid(GREY[None, ..., None], columns=1)
+        np.testing.assert_array_equal(grey, np.stack([GREY] * 3, 2))
+
+    def test_written(self, tmp_path):
+        write_image(tmp_path / "a.png", self.rgba)
+        image, _ = decode_image((tmp_path / "a.png").read_bytes(), channels=4)
+        np.testing.assert_array_equal(image, self.rgba)
+        write_image(tmp_path / "grey.png", GREY[..., None])
+        assert decode_picture((tmp_path / "grey.png").read_bytes()).mode == "PNG greyscale"
+        with pytest.raises(OutputError, match=r"a\.jpg: JPEG has no transparency; use \.png"):
+            write_image(tmp_path / "a.jpg", self.rgba)
+        assert not (tmp_path / "a.jpg").exists()
+
+
+class TestFilters:
+    def test_they_differ(self):
+        results = {filter: resize(RGB, (5, 7), filter).tobytes() for filter in FILTERS}
+        assert results["auto"] == results["lanczos"]
+        assert len(set(results.values())) == len(FILTERS) - 1
+
+    @pytest.mark.parametrize("filter", FILTERS)
+    def test_flat_stays_flat(self, filter):
+        assert (fit_image(np.full((9, 30, 3), 77, np.uint8), (7, 7), "pad", filter) == 77).all()
+
+    def test_whole_reduction(self):
+        means = RGB.reshape(6, 2, 8, 2, 3).mean((1, 3))
+        np.testing.assert_allclose(resize(RGB, (6, 8)), means, atol=0.51)
+        assert not np.allclose(resize(RGB, (6, 8), "lanczos"), means, atol=0.51)
+
+    def test_unknown(self):
+        with pytest.raises(ConfigError, match="filter: got 'nearest', expected one of auto, lanczos"):
+            resize(RGB, (4, 4), "nearest")
+
+
+@pytest.mark.parametrize(
+    ("source", "fit", "said"),
+    [
+        ((64, 64), "strict", []),
+        ((65, 64), "crop", []),
+        ((128, 64), "crop", ["cut to the shape of 64x64"]),
+        ((60, 90), "crop", ["cut to the shape of 64x64", "smaller than 64x64, enlarged"]),
+        ((60, 90), "pad", ["given a margin to the shape of 64x64"]),
+        ((60, 60), "strict", ["smaller than 64x64, enlarged"]),
+    ],
+)
+def test_describe_fit(source, fit, said):
+    assert describe_fit(source, (64, 64), fit) == said

@@ -6,9 +6,8 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.stylegan.test_trainer import gradients_of_a_step, small_config  # noqa: E402
-
-from shoegen.torch_utils.distributed import join_world  # noqa: E402
+from shoegen.torch_utils.distributed import join_world
+from tests.stylegan.test_trainer import gradients_of_a_step, small_config
 
 torch.set_num_threads(1)
 with join_world("cpu", start_seconds=120) as world:
