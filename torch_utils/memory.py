@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import math
 import re
 import resource
@@ -33,6 +34,16 @@ def keep_freed_memory() -> bool:
         return False
     m_trim_threshold, m_mmap_max = -1, -4  # from glibc's malloc.h
     return bool(mallopt(m_mmap_max, 0)) and bool(mallopt(m_trim_threshold, 2**31 - 1))
+
+
+def release_freed_memory() -> None:
+    """Gives back what `keep_freed_memory` and PyTorch's GPU allocator have kept."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def peak_memory_gb(device: torch.device | None = None) -> float:
@@ -97,5 +108,11 @@ def _status_bytes(name: str) -> int:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception of PyTorch or Python means that memory ran out."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
-        sign in str(error) for sign in ("can't allocate memory", "not enough memory", "out of memory")
+        sign in str(error)
+        for sign in (
+            "can't allocate memory",
+            "not enough memory",
+            "out of memory",
+            "could not create a primitive",
+        )
     )

@@ -41,7 +41,7 @@ def check_film(path: str | Path, *, size: tuple[int, int], count: int, fps: int)
             ) from error
     elif count * size[0] * size[1] > MAX_HELD_PIXELS:
         raise ConfigError(
-            f"{path}: {count} frames of {size[1]}x{size[0]} do not fit in memory as {suffix}; write .mp4, or fewer frames"
+            f"{path}: {count} frames of {size[1]}x{size[0]} do not fit in memory as {suffix}; write .mp4, or fewer"
         )
 
 

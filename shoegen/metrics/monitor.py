@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -43,7 +44,10 @@ def monitor(
 
     def prepare(data: ImageDataset) -> Callable[[Generator], dict[str, float]]:
         classes = [data.class_of(i) or 0 for i in range(len(data))] if data.class_names else None
-        evaluator = Evaluator(data, names, samples=min(samples, len(data)), weights=weights, classes=classes)
+        settings: Any = {"samples": min(samples, len(data)), "weights": weights, "classes": classes}
+        evaluator = Evaluator(data, names, **settings)
+        if not {*evaluator.names} & {*LESS_IS_BETTER}:  # their weights are not here
+            evaluator = Evaluator(data, ["swd", *evaluator.names], **settings)
         few = range(0, len(data), max(len(data) // _COMPARED, 1))
         reference = torch.stack([torch.from_numpy(data[i]) for i in few])
 

@@ -239,6 +239,8 @@ def auto_config(
     side = nominal_side(resolution)
     if batch is None:
         batch = max(min(processes * min(4096 // side, 32), 64), processes)
+        # What the formula gives for powers of two, and other sides and process counts can share too.
+        batch -= batch % (processes * min(batch // processes, 4))
     return published_config(
         data,
         resolution,

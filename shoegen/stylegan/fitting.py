@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gc
+import json
+import subprocess
+import sys
+import traceback
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -13,7 +17,7 @@ from shoegen.errors import TrainingError
 from shoegen.stylegan.config import TrainingConfig
 from shoegen.stylegan.trainer import Trainer
 from shoegen.torch_utils.distributed import World
-from shoegen.torch_utils.memory import free_memory, is_out_of_memory, measure_peak
+from shoegen.torch_utils.memory import free_memory, is_out_of_memory, measure_peak, release_freed_memory
 
 
 @contextlib.contextmanager
@@ -21,22 +25,48 @@ def explain_memory(trainer: Trainer) -> Iterator[None]:
     """Says how many images a pass could take, where memory ran out."""
     try:
         yield
-        return
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        config, world = trainer.config, trainer.world
         count = len(trainer.passes[0].rows)
-        failed = f"out of memory with {count} images in one pass on {trainer.device}"
-    # Beyond the handler, which would keep the failed step's tensors alive.
-    device = trainer.device
-    trainer.__dict__.clear()
-    gc.collect()
+        traceback.clear_frames(error.__traceback__)  # which hold the failed step's tensors
+        config, device, world = trainer.config, trainer.device, trainer.world
+        trainer.__dict__.clear()
+        release_freed_memory()
+        raise TrainingError(
+            f"out of memory with {count} images in one pass on {device}; {_advice(config, device, world, below=count)}"
+        ) from error
+
+
+def _advice(config: TrainingConfig, device: torch.device, world: World, *, below: int) -> str:
+    """What to do, found by another process: this one's memory may be in pieces, and its libraries out of order."""
+    question = {"config": config.to_dict(), "device": str(device), "processes": (world.size, world.local_size)}
     try:
-        fits = largest_pass(config, device, dataclasses.replace(world, size=1), below=count)
+        answer = subprocess.run(
+            [sys.executable, "-m", "shoegen.stylegan.fitting"],
+            input=json.dumps(question),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        answer = ""
+    return (
+        answer
+        or "use a smaller --batch-gpu, which gives the same gradients, or lower --resolution or --width"
+    )
+
+
+def _answer(question: dict[str, Any]) -> str:
+    config = TrainingConfig.from_dict(question["config"])
+    size, local_size = question["processes"]
+    world = World(size=size, local_size=local_size)
+    try:
+        fits = largest_pass(config, torch.device(question["device"]), world, below=question["below"])
     except TrainingError as error:
-        raise TrainingError(f"{failed}; {error}") from None
-    raise TrainingError(f"{failed}; use --batch-gpu {fits}, which fits and gives the same gradients")
+        return str(error)
+    return f"use --batch-gpu {fits}, which fits and gives the same gradients"
 
 
 def largest_pass(
@@ -81,4 +111,8 @@ def largest_pass(
             f"{group} images in one pass need {(fixed + group * per_image) / 1e9:.1f} GB, free are {free / 1e9:.1f}; "
             "lower --resolution or --width"
         )
-    return world.share(max(fits))
+    return max(fits)
+
+
+if __name__ == "__main__":
+    print(_answer(json.load(sys.stdin)))

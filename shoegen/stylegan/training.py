@@ -90,7 +90,7 @@ def train(
         config = config.with_classes(len(data.class_names))
         plan.evaluate = monitor(data) if monitor and world.is_first else None
         if auto_batch_gpu:
-            config = dataclasses.replace(config, batch_gpu=largest_pass(config, place, world))
+            config = dataclasses.replace(config, batch_gpu=world.share(largest_pass(config, place, world)))
         trainer = Trainer(config, place, world)
         report = _init(trainer)
         if dry_run:

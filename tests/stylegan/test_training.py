@@ -15,9 +15,8 @@ from shoegen.cli import main
 from shoegen.data.images import read_image, write_image
 from shoegen.data.synthetic import make_dataset
 from shoegen.errors import FileFormatError
-from shoegen.ops import downsample2d, setup_filter, upsample2d
 from shoegen.stylegan.augment import AugmentControl
-from shoegen.stylegan.config import AugmentConfig, TrainingConfig, cpu_config, override
+from shoegen.stylegan.config import AugmentConfig, cpu_config, override
 from shoegen.stylegan.networks import Generator
 from shoegen.stylegan.trainer import Trainer
 from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint
@@ -37,7 +36,8 @@ def train(*arguments):
 
 
 def start_options(shoes, out, *, kimg):
-    return ["--data", shoes, "--resolution", RESOLUTION, "--batch", 8, "--kimg", kimg, "--out", out]
+    size = ["--resolution", RESOLUTION, "--batch", 8]
+    return ["--data", shoes, *size, "--kimg", kimg, "--metric-samples", 8, "--out", out]
 
 
 def trainer(resolution=RESOLUTION, **changes):
@@ -175,39 +175,12 @@ def test_the_cpu_preset_is_what_it_says():
     assert config.generator.w_dim == config.generator.z_dim == config.generator.channel_max == 128
 
 
-def test_networks_that_grow_start_as_the_smaller_ones():
-    small, large = trainer(), trainer(2 * RESOLUTION)
-    for i in range(2):
-        small.train_step(real_images(i))
-    report = large.init_from(small.state_dict())
-    assert any(name.startswith("generator.synthesis.b32") for name in report.grown)
-    assert "discriminator.b16.conv0.weight" in report.matched
-
-    ws = small.generator_ema.map(torch.randn(2, 128))
-    enlarged = upsample2d(small.generator_ema.synthesis(ws, noise_mode="none"), setup_filter([1, 3, 3, 1]))
-    ws = ws[:, :1].expand(-1, large.generator.num_ws, -1)
-    torch.testing.assert_close(
-        large.generator_ema.synthesis(ws, noise_mode="none"), enlarged, atol=1e-5, rtol=1e-5
-    )
-
-    images = torch.rand(4, 3, 2 * RESOLUTION, 2 * RESOLUTION) * 2 - 1
-    reduced = downsample2d(images, setup_filter([1, 3, 3, 1]))
-    torch.testing.assert_close(
-        large.discriminator(images), small.discriminator(reduced), atol=1e-4, rtol=1e-4
-    )
-
-
 def test_the_state_of_another_training_is_refused():
     with pytest.raises(FileFormatError, match="expected 'stylegan'"):
         trainer().load_state_dict({"kind": "segmenter"})
     other = trainer(32).state_dict()
     with pytest.raises(FileFormatError, match="other networks"):
         trainer().load_state_dict(other)
-
-
-def test_configurations_are_json():
-    config = override(cpu_config("", 64), augment=AugmentConfig(mode="fixed", p=0.2))
-    assert TrainingConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 def folder_of(tmp_path, *images):
@@ -233,6 +206,17 @@ def grey(height, width):
         ({"--augment-p": 2}, "--augment-p 2"),
         ({"--resolution": 4}, "resolution: got 4"),
         ({"--pipe": "bgcx"}, "augmentation pipe: got 'bgcx'"),
+        ({"--resolution": "64x100"}, "resolution: got 64x100 (width x height)"),
+        ({"--resolution": "large"}, "--resolution: got 'large'"),
+        ({"--batch-gpu": 3}, "--batch-gpu: got 3, expected a divisor"),
+        ({"--batch-gpu": "all"}, "--batch-gpu: got 'all'"),
+        ({"--subset": 41}, "41"),
+        ({"--classes": "nothing.json"}, "nothing.json"),
+        ({"--freeze-d": 99}, "--freeze-d: got 99, expected at most"),
+        ({"--precision": "float16"}, "--precision float16: CPUs lack it"),
+        ({"--metrics": "beauty"}, "metrics: got 'beauty', expected some of swd"),
+        ({"--metrics": "is"}, "--metrics: got is, expected one of kid"),
+        ({"--keep": 0}, "--keep 0"),
         ({"--device": "tpu"}, "--device: got 'tpu'"),
         ({"--init-from": "nothing.pt"}, "cannot read the checkpoint nothing.pt"),
         ({"--out": "/proc/shoegen/run"}, "cannot make the folder"),
@@ -274,3 +258,143 @@ def test_resume_refuses_what_it_would_ignore(shoes, tmp_path):
     result = train("--resume", "--kimg", 1, "--gamma", 3, "--out", tmp_path / "run")
     assert result.exit_code == 1
     assert "--resume keeps the options of the run, got --gamma" in result.stderr
+
+
+def log_of(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_the_best_evaluation_is_kept(shoes, tmp_path):
+    out = tmp_path / "run"
+    options = ["--snapshot-kimg", 0.08, "--metric-kimg", 0.08, "--metric-samples", 16, "--keep", 1]
+    result = train(*start_options(shoes, out, kimg=0.4), *options)
+    assert result.exit_code == 0, result.output
+    evaluated = {line["images"]: line["swd"] for line in log_of(out) if "swd" in line}
+    assert sorted(evaluated) == [80, 160, 240, 320, 400]
+    best = min(evaluated, key=evaluated.get)
+    state = load_checkpoint(latest_checkpoint(out))
+    assert state["best"] == {"metric": "swd", "value": evaluated[best], "images": best}
+    kept = {int(path.stem.split("-")[1]) for path in out.glob("checkpoint-*.pt")}
+    assert kept == {best, 400}
+    assert Generator.load(out / "best.safetensors")
+    assert all(line["diversity"] > 0 for line in log_of(out) if "swd" in line)
+
+
+def test_sigterm_saves_and_exits_with_0(shoes, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "shoegen", "train-stylegan", *start_options(shoes, out, kimg=100)]
+    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True)
+    while not (out / "samples" / "reals.png").exists() and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 0, messages
+    assert "saved; go on with --resume" in messages
+    images = load_checkpoint(latest_checkpoint(out))["images"]
+    assert train("--resume", "--kimg", (images + 8) / 1000, "--out", out).exit_code == 0
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(shoes, tmp_path):
+    result = train(*start_options(shoes, tmp_path / "run", kimg=1), "--dry-run", "--preset", "paper256")
+    assert result.exit_code == 0, result.output
+    assert '"r1_gamma": 1.0' in result.stdout
+    assert "generator: " in result.stdout
+    assert "1 kimg would be 125 steps; nothing was written" in result.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_pictures_of_classes_train_a_conditional_generator(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(16):
+        path = tmp_path / "data" / ("boots" if i % 4 else "pumps") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, rng.integers(0, 255, (16, 24, 3), dtype=np.uint8))
+    out = tmp_path / "run"
+    options = ["--classes", "folders", "--resolution", "24x16", "--batch-gpu", 4]
+    result = train(*start_options(tmp_path / "data", out, kimg=0.032), *options)
+    assert result.exit_code == 0, result.output
+    assert "16 pictures of 2 classes at 24x16 px, batch 8 in passes of 4" in result.stderr
+    generator = Generator.load(out / "generator.safetensors")
+    assert generator.config.c_dim == 2
+    assert generator(torch.randn(2, 128), torch.eye(2)).shape == (2, 3, 16, 24)
+    write_image(tmp_path / "data" / "sandals" / "1.png", grey(16, 24))
+    result = train("--resume", "--kimg", 0.064, "--out", out)
+    assert result.exit_code == 1
+    assert "the run began with 2" in result.stderr
+
+
+def test_a_data_set_that_changed_is_noticed(tmp_path):
+    data = folder_of(tmp_path, *[grey(16, 16)] * 9)
+    out = tmp_path / "run"
+    assert train(*start_options(data, out, kimg=0.016), "--metrics", "none").exit_code == 0
+    (data / "0.png").unlink()
+    result = train("--resume", "--kimg", 0.032, "--out", out)
+    assert result.exit_code == 1
+    assert "has 8 pictures, the run began with 9" in result.stderr
+
+
+LIMITED = """
+import resource, sys
+from shoegen.cli import main
+import torch, shoegen.stylegan.training, torch.utils.tensorboard, shoegen.metrics.monitor
+kind, amount = getattr(resource, sys.argv[1]), int(sys.argv[2])
+if kind == resource.RLIMIT_AS:
+    amount += int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(kind, (amount, amount))
+main(sys.argv[3:])
+"""
+
+
+def run_limited(kind, amount, *arguments):
+    command = [sys.executable, "-c", LIMITED, kind, amount, "train-stylegan", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [str(part) for part in command], env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(shoes, tmp_path):
+    out = tmp_path / "run"
+    assert train(*start_options(shoes, out, kimg=0.04)).exit_code == 0
+    before = {path.name: path.read_bytes() for path in out.glob("*.pt")}
+    result = run_limited("RLIMIT_FSIZE", 4_000_000, "--resume", "--kimg", 0.08, "--out", out)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("error: cannot write")
+    assert "free space" in result.stderr
+    assert {path.name: path.read_bytes() for path in out.glob("*.pt")} == before
+    assert not list(out.glob(".*.part"))
+
+
+def test_where_memory_runs_out_a_batch_that_fits_is_named(shoes, tmp_path):
+    size = [
+        "--data",
+        shoes,
+        "--resolution",
+        64,
+        "--fit",
+        "crop",
+        "--batch",
+        256,
+        "--metrics",
+        "none",
+        "--kimg",
+        1,
+    ]
+    result = run_limited("RLIMIT_AS", 1_200_000_000, *size, "--out", tmp_path / "run")
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    named = re.search(
+        r"out of memory with 256 images in one pass on cpu; use --batch-gpu (\d+), which fits", last
+    )
+    assert named, result.stderr
+    options = ["--batch-gpu", named[1], "--kimg", 0.256, "--no-mirror"]
+    result = run_limited("RLIMIT_AS", 1_200_000_000, *size, *options, "--out", tmp_path / "again")
+    assert result.returncode == 0, result.stderr
+
+
+def test_as_much_of_the_batch_as_fits_is_found(shoes, tmp_path):
+    options = ["--batch-gpu", "auto", "--metrics", "none"]
+    result = train(*start_options(shoes, tmp_path / "run", kimg=0.016), *options)
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["batch_gpu"] == 8
