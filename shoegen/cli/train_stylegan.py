@@ -87,7 +87,7 @@ ARCHITECTURES = click.Choice(["orig", "skip", "resnet"])
 @click.option(
     "--init-from",
     type=click.Path(),
-    help="Start from another model: a run's checkpoint (.pt), .safetensors, an official .pkl.",
+    help="Start from another model: a run folder, its checkpoint, or another project's .pkl or .pt.",
 )
 @click.option(
     "--allow-partial", is_flag=True, help="Take what fits of --init-from where not everything does."

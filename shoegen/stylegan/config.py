@@ -102,7 +102,7 @@ class NetworkConfig(JsonConfig):
 
     def is_16bit(self, resolution: int) -> bool:
         """Whether the features at a nominal resolution may be computed in 16 bit."""
-        return resolution > 4 and resolution in self.resolutions[len(self.resolutions) - self.num_fp16_res :]
+        return resolution > 4 and resolution in self.resolutions[::-1][: self.num_fp16_res]
 
 
 @dataclass(frozen=True, kw_only=True)

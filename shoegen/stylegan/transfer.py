@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from dataclasses import dataclass, field
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from shoegen.errors import FileFormatError
+from shoegen.stylegan.legacy import read_network
 from shoegen.stylegan.networks import Discriminator, Generator
-from shoegen.torch_utils.checkpoints import load_checkpoint
+from shoegen.torch_utils.checkpoints import latest_checkpoint
 
 
 @dataclass
@@ -42,19 +44,21 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The weights of a model, as `transfer` takes them.
 
     Args:
-        path: a training's checkpoint (.pt), or a generator's .safetensors file.
+        path: a run folder, one of its checkpoints, or any file that `read_network` knows.
 
     Raises:
         FileFormatError: not there, damaged, or of another kind.
     """
-    if Path(path).suffix == ".safetensors":
-        return {"generator_ema": Generator.load(path).state_dict()}
-    state = load_checkpoint(path)
-    if state.get("kind") != "stylegan":
-        raise FileFormatError(
-            f"{path}: got the state of a {state.get('kind')!r} training, expected 'stylegan'"
-        )
-    return {name: state[name] for name in ("generator_ema", "discriminator")}
+    path = Path(path)
+    if path.is_dir():
+        latest = latest_checkpoint(path)
+        if latest is None:
+            raise FileFormatError(f"{path} has no checkpoint; expected the run folder of a training")
+        path = latest
+    weights = {"generator_ema": read_network(path).network.state_dict()}
+    with contextlib.suppress(FileFormatError):  # many files have a generator alone
+        weights["discriminator"] = read_network(path, "d").network.state_dict()
+    return weights
 
 
 def transfer(

@@ -121,6 +121,15 @@ def test_shapes_tell_what_the_options_do_not(tmp_path):
     assert (network.config.num_fp16_res, network.config.conv_clamp) == (1, 128.0)
 
 
+def test_a_part_without_tensors_tells_the_group(tmp_path):
+    state = Discriminator(DiscriminatorConfig(resolution=8, channel_base=32, channel_max=6)).state_dict()
+    module = module_of("Discriminator", state, {})
+    mbstd = Module("MinibatchStdLayer", {}, group_size=2)
+    module.state["_modules"]["b4"].state["_modules"]["mbstd"] = mbstd
+    (tmp_path / "d.pkl").write_bytes(dumps({"D": module}))
+    assert read_network(tmp_path / "d.pkl", "d").network.config.mbstd_group == 2
+
+
 def test_tensors_in_channels_last_and_half(tmp_path):
     state = small().state_dict()
     name = "synthesis.b8.conv0.weight"
@@ -151,6 +160,7 @@ def test_only_the_network_that_is_wanted_must_be_there(tmp_path):
         ({"channel_base": 2**40}, "channel_base is .*, which no network has"),
         ({"conv_clamp": float("nan")}, "conv_clamp is nan"),
         ({"num_fp16_res": "4"}, "num_fp16_res is '4'"),
+        ({"epilogue_kwargs": {"mbstd_group_size": None}}, "mbstd_group_size is None, the whole batch"),
     ],
 )
 def test_unsupported_options_are_named(tmp_path, kwargs, message):
@@ -315,8 +325,12 @@ def test_files_that_are_no_networks(tmp_path):
         read_network(tmp_path / "none.pkl")
     with pytest.raises(FileFormatError, match="cannot read"):
         read_network(tmp_path)
+    with pytest.raises(FileFormatError, match="cannot read /dev/zero: not a file"):
+        read_network("/dev/zero")
     for content in (b"", b"\x89PNG\r\n\x1a\n" + bytes(100), b"hello, world\n", b"PK\x03\x04", b"\x80"):
-        with pytest.raises(FileFormatError, match=r"not a whole|expected a network: a"):
+        with pytest.raises(
+            FileFormatError, match=r"not a whole|no network; expected a \.safetensors, \.pkl or \.pt"
+        ):
             read(tmp_path, content)
 
 

@@ -211,6 +211,22 @@ def test_nothing_runs(saved, tmp_path, monkeypatch, new):
     assert not (tmp_path / "was_run").exists()
 
 
+# A dict whose key is a pair of pairs of pairs …: its hash takes 2⁶⁰ steps.
+BOMB = b"\x80\x02})" + b"2\x86" * 60 + b"K\x01s."
+
+
+def test_keys_that_take_forever(saved, tmp_path):
+    with zipfile.ZipFile(saved({})) as old, zipfile.ZipFile(tmp_path / "bomb.pt", "w") as new:
+        for entry in old.infolist():
+            new.writestr(entry.filename, BOMB if entry.filename.endswith("data.pkl") else old.read(entry))
+    with pytest.raises(FileFormatError, match="refused: a mapping with a tuple as key"):
+        read_network(tmp_path / "bomb.pt")
+    path = saved({}, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"\x80\x02}q\x00.", BOMB))
+    with pytest.raises(FileFormatError, match="refused: a mapping with a tuple as key"):
+        read_network(path)
+
+
 def test_inflated_archives_are_refused(saved, tmp_path):
     with zipfile.ZipFile(saved(checkpoint())) as old, zipfile.ZipFile(tmp_path / "bomb.pt", "w") as new:
         for entry in old.infolist():

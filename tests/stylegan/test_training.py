@@ -218,7 +218,7 @@ def grey(height, width):
         ({"--metrics": "is"}, "--metrics: got is, expected one of kid"),
         ({"--keep": 0}, "--keep 0"),
         ({"--device": "tpu"}, "--device: got 'tpu'"),
-        ({"--init-from": "nothing.pt"}, "cannot read the checkpoint nothing.pt"),
+        ({"--init-from": "nothing.pt"}, "cannot read nothing.pt"),
         ({"--out": "/proc/shoegen/run"}, "cannot make the folder"),
     ],
 )
