@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from shoegen.data.images import encode_png, image_grid, resize, write_image
 from shoegen.directions.direction import ALIASES, Direction
-from shoegen.directions.sampling import draw_w, measure_images
+from shoegen.directions.sampling import measure_images
 from shoegen.errors import ConfigError, FileFormatError
 from shoegen.measure import ATTRIBUTES, to_millimetres
 from shoegen.segmentation.parts import PartSegmenter
+from shoegen.stylegan.legacy import read_network
 from shoegen.stylegan.networks import Generator, NoiseMode
+from shoegen.stylegan.sampling import latents
 from shoegen.torch_utils.devices import pick_device
 from shoegen.torch_utils.pixels import to_pixels
 
@@ -32,12 +34,13 @@ def load(name_or_path: str | Path = "default", device: str = "auto") -> ShoeMode
     """Opens a generator.
 
     Args:
-        name_or_path: "default", the one that ships with shoegen; a generator's .safetensors file; or the run
-            folder of a training. Directions are looked for in the folder `directions` beside the file.
+        name_or_path: "default", the one that ships with shoegen; the run folder of a training; or a file: a generator
+            (.safetensors), a checkpoint (its averaged generator), an official .pkl, or rosinality's .pt. What a file
+            is, its content tells. Directions are looked for in the folder `directions` beside it.
         device: "auto" takes a GPU where there is one; or "cpu", "cuda".
 
     Raises:
-        FileFormatError: no such model, or a file of another kind.
+        FileFormatError: no such model, or a file of another kind, or one that is refused because it would run code.
         ConfigError: no such device.
     """
     path = ASSETS if str(name_or_path) == "default" else Path(name_or_path)
@@ -46,10 +49,13 @@ def load(name_or_path: str | Path = "default", device: str = "auto") -> ShoeMode
     if not path.is_file():
         raise FileFormatError(
             f"no model {str(name_or_path)!r}, nothing at {path}; give `default`, a generator's .safetensors "
-            "file, or the run folder of a training"
+            "file, the run folder of a training, or another project's .pkl or .pt"
         )
-    generator = Generator.load(path).to(pick_device(device))
-    return ShoeModel(generator, name=str(name_or_path), directions=path.parent / "directions")
+    generator = read_network(path).network
+    assert isinstance(generator, Generator)
+    return ShoeModel(
+        generator.to(pick_device(device)), name=str(name_or_path), directions=path.parent / "directions"
+    )
 
 
 class ShoeModel(nn.Module):
@@ -126,15 +132,19 @@ class ShoeModel(nn.Module):
         truncation_cutoff: int | None = None,
         noise_mode: NoiseMode = "const",
     ) -> Tensor:
-        """z (N, z_dim), standard normal → float32 images (N, 3, H, W) in [−1, 1]; see `Generator.forward`."""
+        """z (N, z_dim), standard normal → float32 images (N, C, H, W) in [−1, 1]; see `Generator.forward`."""
         return self.generator(
             z, c, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff, noise_mode=noise_mode
         )
 
-    def sample(self, seed: int = 7, psi: float = 0.7) -> Shoe:
-        """The shoe of a seed. psi 1 is as varied as training made it, 0 is the mean shoe."""
-        w = draw_w(self.generator, 1, psi=psi, seed=seed)
-        return Shoe(self, self.generator.broadcast(w)[0].cpu(), f"seed {seed}")
+    def sample(self, seed: int = 7, psi: float = 0.7, *, class_index: int | None = None) -> Shoe:
+        """The shoe of a seed, in a class of a conditional generator.
+
+        psi 1 is as varied as training made it, 0 is the mean shoe.
+        """
+        ws = latents(self.generator, [seed], classes=class_index, psi=psi)
+        title = f"seed {seed}" if class_index is None else f"seed {seed}, class {class_index}"
+        return Shoe(self, ws[0].cpu(), title)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -159,7 +169,7 @@ class Shoe:
 
     @cached_property
     def image(self) -> np.ndarray:
-        """(H, W, 3) uint8."""
+        """(H, W, C) uint8: grey, RGB or RGBA as the generator draws."""
         return to_pixels(self._drawn)[0]
 
     @property
@@ -276,4 +286,4 @@ def _enlarge(image: np.ndarray) -> np.ndarray:
     """At least 256 px a side, a whole number of times larger."""
     height, width = image.shape[:2]
     factor = max(1, math.ceil(SHOWN / min(height, width)))
-    return resize(image, (factor * height, factor * width))
+    return resize(image, (factor * height, factor * width)).reshape(factor * height, factor * width, -1)

@@ -212,15 +212,6 @@ def test_edit_command_says_what_is_wrong(run_folder, tmp_path):
     assert "seed" in error("--strength", 1, "--seed", -1)
 
 
-def test_sample_command(run_folder, tmp_path):
-    out = tmp_path / "grid.png"
-    text = run("sample", "--model", run_folder, "--seeds", "0-3,9", "--columns", 3, "--out", out)
-    assert "5 shoes" in text
-    assert read_image(out).shape == (2 * 16 + 2, 3 * 16 + 2 * 2, 3)
-    for seeds in ("a", "3-1", "-1", "", "0-999999999"):
-        assert "--seeds" in run("sample", "--model", run_folder, "--seeds", seeds, "--out", out, expect=1)
-
-
 def test_fit_direction_command(run_folder, tmp_path):
     options = ("--model", run_folder, "--samples", 160, "--layers", "0-5", "--device", "cpu")
     text = run("fit-direction", "heel", *options, "--out", tmp_path / "a.safetensors")

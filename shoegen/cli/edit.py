@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.option("--strengths", help="Several, such as -2,-1,0,1,2: writes a strip with captions.")
 @click.option("--seed", default=7, show_default=True, help="Of the shoe.")
 @click.option("--psi", default=0.7, show_default=True, help="1: as varied as trained; 0: the mean shoe.")
+@click.option("--class", "class_index", type=int, help="Of the shoe, where the generator draws several.")
 @click.option("--model", default="default", show_default=True, help="A generator's file, or a run folder.")
 @click.option("--shoe-length", default=265.0, show_default=True, help="In millimetres.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
@@ -29,6 +30,7 @@ def command(
     strengths: str | None,
     seed: int,
     psi: float,
+    class_index: int | None,
     model: str,
     shoe_length: float,
     device: str,
@@ -60,7 +62,7 @@ def command(
 
     shoes = load(model, device)
     attribute = shoes.direction(direction).attribute
-    shoe = shoes.sample(seed, psi)
+    shoe = shoes.sample(seed, psi, class_index=class_index)
     if strength is not None:
         edited = shoe.edit(**{direction: numbers[0]})
         edited.save(out)

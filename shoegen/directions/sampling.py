@@ -15,7 +15,7 @@ from shoegen.errors import ConfigError
 from shoegen.measure import measure
 from shoegen.segmentation.parts import PartSegmenter
 from shoegen.stylegan.networks import Generator
-from shoegen.torch_utils.pixels import to_pixels
+from shoegen.torch_utils.pixels import as_rgb, to_pixels
 
 FINE = 256
 """Side of the part maps that are measured: on those of a 64 px picture a heel would grow in steps of 4 mm."""
@@ -89,13 +89,18 @@ def measure_images(images: Tensor, segmenter: PartSegmenter) -> list[tuple[np.nd
     """Segments and measures pictures.
 
     Args:
-        images: (N, 3, H, W) in [−1, 1].
+        images: (N, C, H, W) in [−1, 1]; those that are not square are given margins.
         segmenter: knows the parts of a shoe.
 
     Returns:
         For each picture its part map, (256, 256) uint8 or as large as the picture, and its attributes.
     """
-    size = max(FINE, *images.shape[-2:])
+    images = as_rgb(images)
+    side = max(images.shape[-2:])
+    left, top = ((side - length) // 2 for length in (images.shape[-1], images.shape[-2]))
+    margins = [left, side - images.shape[-1] - left, top, side - images.shape[-2] - top]
+    images = F.pad(images, margins, mode="replicate") if any(margins) else images
+    size = max(FINE, side)
     part_maps = segmenter.segment(images, size=size)
     pictures = to_pixels(F.interpolate(images, (size, size), mode="bilinear"))
     return [

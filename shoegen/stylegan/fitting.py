@@ -40,7 +40,12 @@ def explain_memory(trainer: Trainer) -> Iterator[None]:
 
 def _advice(config: TrainingConfig, device: torch.device, world: World, *, below: int) -> str:
     """What to do, found by another process: this one's memory may be in pieces, and its libraries out of order."""
-    question = {"config": config.to_dict(), "device": str(device), "processes": (world.size, world.local_size)}
+    question = {
+        "config": config.to_dict(),
+        "device": str(device),
+        "processes": (world.size, world.local_size),
+        "below": below,
+    }
     try:
         answer = subprocess.run(
             [sys.executable, "-m", "shoegen.stylegan.fitting"],

@@ -63,7 +63,9 @@ def test_gif_and_webp(suffix, channels, tmp_path):
         durations, read = [], []
         for picture in ImageSequence.Iterator(film):
             rgba = picture.convert("RGBA")
-            read.append(np.asarray(Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba))[..., :3])
+            read.append(
+                np.asarray(Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba))[..., :3]
+            )
             durations.append(picture.info["duration"])
     assert np.abs(np.stack(read) - over_white(frames)).mean() < 6
     assert sum(durations) == pytest.approx(7000 / 30, abs=6)
