@@ -318,8 +318,9 @@ def small_config(
 ) -> TrainingConfig:
     """`auto` for 200 to 3,000 pictures, of which D knows each by heart soon.
 
-    Mirrored pictures, a stronger R1 penalty, augmentation that starts at once and adapts twice as fast, and weights
-    averaged over longer.
+    Mirrored pictures, a stronger R1 penalty, augmentation that adapts twice as fast, and weights averaged over longer.
+    Augmentation still starts at 0: with p = 0.2 from the first step on, 500 photographs of shoes on white were drawn as
+    their negatives, which `lumaflip` makes look as real.
     """
     config = auto_config(data, resolution, batch=batch, processes=processes)
     return dataclasses.replace(
@@ -328,7 +329,7 @@ def small_config(
         kimg=5000.0,
         r1_gamma=config.r1_gamma * 8,
         ema_kimg=config.ema_kimg * 2,
-        augment=AugmentConfig(p=0.2, speed_kimg=250.0),
+        augment=AugmentConfig(speed_kimg=250.0),
     )
 
 

@@ -231,7 +231,6 @@ def _train(
                 progress.update(trainer.images / 1000, _describe(figures))
                 for line in watch.advice(figures):
                     progress.message(line)
-                reported, reported_images = time.monotonic(), trainer.images
 
             # Save.
             if saving:
@@ -242,6 +241,8 @@ def _train(
                     evaluations = trainer.images // evaluation
                 if run:
                     _save(trainer, data, run, plan)
+            if reporting or saving:
+                reported, reported_images = time.monotonic(), trainer.images  # saving does not count as slow training
 
             # Done?
             if done:

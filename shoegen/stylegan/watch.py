@@ -16,6 +16,7 @@ class Watch:
         self._augment = augment
         self._seen: dict[str, int] = {}
         self._nonfinite = 0.0
+        self._varied = 0.0
 
     def advice(self, figures: dict[str, float]) -> Iterator[str]:
         """Lines to show.
@@ -43,11 +44,15 @@ class Watch:
                     "pictures; add pictures or raise --gamma"
                 )
         diversity = figures.get("diversity")
-        if diversity is not None and self._lasts("few kinds", diversity < 0.5, patience=1):
-            yield (
-                f"warning: the samples differ {diversity:.2f} times as much as the pictures do: the generator repeats "
-                "itself; go back to the best checkpoint with a higher --gamma or a lower --lr"
-            )
+        if diversity is not None:
+            self._varied = max(self._varied, diversity)
+            # Early samples are blurred and so less varied than pictures: what tells is a fall, or hardly any variety.
+            if self._lasts("few kinds", diversity < max(0.6 * self._varied, 0.2), patience=1):
+                yield (
+                    f"warning: the samples differ {diversity:.2f} times as much as the pictures do, after "
+                    f"{self._varied:.2f} at best: the generator repeats itself; go back to the best checkpoint with a "
+                    "higher --gamma or a lower --lr"
+                )
         nonfinite = figures.get("nonfinite_updates", 0.0)
         if nonfinite > self._nonfinite:
             yield f"warning: {nonfinite:.0f} gradients were NaN or infinite so far; their updates were left out"
