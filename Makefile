@@ -33,11 +33,13 @@ bench: $(INSTALLED)  ## the figures that the README quotes
 	$(BIN)/python benchmarks/render_speed.py
 
 clean:
-	rm -rf $(VENV) out build *.egg-info
+	rm -rf $(VENV) out build *.egg-info ops/_native_*.so
 
-# Without a build environment of its own the package finds the PyTorch that it will run with.
-$(INSTALLED): setup.py pyproject.toml constraints.txt
+# The native ops are compiled against the PyTorch that they will run with: it comes first, and the package is built
+# beside it.
+$(INSTALLED): setup.py pyproject.toml constraints.txt ops/build.py $(wildcard ops/csrc/* ops/csrc/*/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade setuptools --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --upgrade setuptools torch ninja --constraint constraints.txt
 	$(BIN)/python -m pip install --quiet --editable '.[dev]' --no-build-isolation --constraint constraints.txt
+	$(BIN)/shoegen doctor
 	touch $(INSTALLED)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 
-from shoegen.ops.conv_resample import conv2d_resample
+from shoegen.errors import ConfigError
+from shoegen.ops.conv_layer import conv_layer
 
 
 def modulated_conv2d(
@@ -18,6 +22,11 @@ def modulated_conv2d(
     padding: int = 0,
     demodulate: bool = True,
     flip_weight: bool = True,
+    bias: Tensor | None = None,
+    act: str = "linear",
+    gain: float | None = None,
+    clamp: float | None = None,
+    impl: str = "auto",
 ) -> Tensor:
     """Convolves each sample with its own `weight · style`, normalised to unit output variance.
 
@@ -35,17 +44,50 @@ def modulated_conv2d(
         padding: as in `conv2d_resample`.
         demodulate: whether to normalise.
         flip_weight: as in `conv2d_resample`.
+        bias, act, gain, clamp: the layer's activation in the same op, as in `bias_act`; None, "linear" and None
+            for none.
+        impl: "auto", "reference" or "native", see `conv_layer`.
 
     Returns:
         (N, C_out, H·up, W·up) when padding is k // 2.
+
+    Raises:
+        ConfigError: shapes that do not belong together.
     """
-    x = x * styles.to(x.dtype)[:, :, None, None]
-    x = conv2d_resample(
-        x, weight.to(x.dtype), resample_filter, up=up, padding=padding, flip_weight=flip_weight
-    )
+    if (
+        x.ndim != 4
+        or weight.ndim != 4
+        or styles.shape != (x.shape[0], weight.shape[1])
+        or x.shape[1] != weight.shape[1]
+    ):
+        raise ConfigError(
+            f"modulated_conv2d: got x {tuple(x.shape)}, weight {tuple(weight.shape)} and styles {tuple(styles.shape)}, "
+            "expected (N, C_in, H, W), (C_out, C_in, k, k) and (N, C_in)"
+        )
+    demodulation = None
     if demodulate:
-        power = styles.square() @ weight.square().sum(dim=(2, 3)).T  # (N, C_out)
-        x = x * (power + 1e-8).rsqrt().to(x.dtype)[:, :, None, None]
-    if noise is not None:
-        x = x + noise.to(x.dtype)
-    return x
+        if x.dtype == torch.float16:  # demodulation undoes this, which keeps its sums from overflowing
+            weight, styles = weight.float(), styles.float()
+            largest = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-8)
+            weight = weight / (largest * math.sqrt(weight[0].numel()))
+            styles = styles / styles.abs().amax(dim=1, keepdim=True).clamp(min=1e-8)
+        squares = (weight * weight).flatten(2)
+        taps = squares.new_ones(squares.shape[2])  # a product with ones is faster than a sum over few
+        power = (styles * styles) @ (squares @ taps).T  # (N, C_out)
+        demodulation = (power + 1e-8).rsqrt()
+    return conv_layer(
+        x,
+        weight,
+        in_scale=styles,
+        out_scale=demodulation,
+        noise=noise,
+        bias=bias,
+        resample_filter=resample_filter,
+        up=up,
+        padding=padding,
+        flip_weight=flip_weight,
+        act=act,
+        gain=gain,
+        clamp=clamp,
+        impl=impl,
+    )

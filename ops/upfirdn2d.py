@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from shoegen.errors import ConfigError
+from shoegen.ops.dispatch import LIBRARY, empty_image, use_native
 
 Pair = int | Sequence[int]
 
@@ -41,6 +43,7 @@ def upfirdn2d(
     padding: Pair = 0,
     flip_filter: bool = False,
     gain: float = 1.0,
+    impl: str = "auto",
 ) -> Tensor:
     """Inserts zeros, pads or crops, convolves every channel with `f`, and keeps every `down`-th pixel.
 
@@ -52,6 +55,7 @@ def upfirdn2d(
             (left, right, top, bottom); negative crops.
         flip_filter: False convolves, True correlates.
         gain: factor on the result.
+        impl: "auto", "reference" or "native", see `shoegen.ops.dispatch`.
 
     Returns:
         (N, C, (H·up + top + bottom − fh) // down + 1, likewise for the width).
@@ -64,6 +68,27 @@ def upfirdn2d(
         raise ConfigError(
             f"upfirdn2d: the padded image is {height}×{width}, smaller than the {f.shape[0]}×{f.shape[-1]} filter"
         )
+    unsupported = "it has no gradient for the filter" if f.requires_grad else ""
+    if use_native("upfirdn2d", x, impl, unsupported=unsupported):
+        f = f.to(x.device, torch.float64 if x.dtype == torch.float64 else torch.float32)
+        return torch.ops.shoegen.upfirdn2d(
+            x, f, [up_x, up_y], [down_x, down_y], [left, right, top, bottom], flip_filter, gain
+        )
+    return _upfirdn2d_reference(
+        x, f, (up_x, up_y), (down_x, down_y), (left, right, top, bottom), flip_filter, gain
+    )
+
+
+def _upfirdn2d_reference(
+    x: Tensor,
+    f: Tensor,
+    up: tuple[int, int],
+    down: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    flip_filter: bool,
+    gain: float,
+) -> Tensor:
+    (up_x, up_y), (down_x, down_y), (left, right, top, bottom) = up, down, padding
     if f.ndim == 1:
         # A matrix product on each side: convolutions with few channels and many taps are far slower.
         f = f if flip_filter else f.flip(0)
@@ -71,7 +96,8 @@ def upfirdn2d(
         columns = _fir_matrix(f, x.shape[3], up_x, down_x, left, right).to(x)
         return rows @ (x * gain) @ columns.T
     channels = x.shape[1]
-    f = ((f.flip(0, 1) if flip_filter else f) * gain).to(x.dtype).expand(channels, 1, *f.shape)
+    f = f.to(torch.promote_types(f.dtype, x.dtype)) * gain
+    f = (f.flip(0, 1) if flip_filter else f).to(x.dtype).expand(channels, 1, *f.shape)
     if up_x > 1 or up_y > 1:
         # A transposed convolution skips the inserted zeros. It returns every window that touches the image,
         # so padding becomes cropping: what it can crop by itself, the same on both sides, saves a copy.
@@ -150,3 +176,43 @@ def _pad(x: Tensor, edges: list[int]) -> Tensor:
         if any(step):
             x = F.pad(x, step)
     return x
+
+
+# Native. The backward is the same op with up and down exchanged and the filter turned round.
+
+LIBRARY.define(
+    "upfirdn2d(Tensor x, Tensor f, int[] up, int[] down, SymInt[] padding, bool flip_filter, float gain) -> Tensor"
+)
+
+
+@torch.library.register_fake("shoegen::upfirdn2d")
+def _(
+    x: Tensor, f: Tensor, up: list[int], down: list[int], padding: list[int], flip_filter: bool, gain: float
+) -> Tensor:
+    left, right, top, bottom = padding
+    height = (x.shape[2] * up[1] + top + bottom - f.shape[0]) // down[1] + 1
+    width = (x.shape[3] * up[0] + left + right - f.shape[-1]) // down[0] + 1
+    return empty_image(x, x.shape[0], x.shape[1], height, width)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, f, ctx.up, ctx.down, ctx.padding, ctx.flip_filter, ctx.gain = inputs
+    ctx.save_for_backward(f)
+    ctx.sizes = x.shape[2:], output.shape[2:]
+
+
+def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+    (f,) = ctx.saved_tensors
+    (height, width), (out_height, out_width) = ctx.sizes
+    left, _, top, _ = ctx.padding
+    padding = [
+        f.shape[-1] - 1 - left,
+        width * ctx.up[0] - out_width * ctx.down[0] + left - ctx.up[0] + 1,
+        f.shape[0] - 1 - top,
+        height * ctx.up[1] - out_height * ctx.down[1] + top - ctx.up[1] + 1,
+    ]
+    dx = torch.ops.shoegen.upfirdn2d(dy, f, ctx.down, ctx.up, padding, not ctx.flip_filter, ctx.gain)
+    return dx, None, None, None, None, None, None
+
+
+torch.library.register_autograd("shoegen::upfirdn2d", _backward, setup_context=_keep)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from shoegen.errors import ShoegenError
     from shoegen.segmentation.parts import PartSegmenter
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULES = {
     "Direction": "shoegen.directions.direction",

@@ -8,7 +8,24 @@ import shoegen
 from shoegen.cli import main
 
 NAMES = ["Direction", "PartSegmenter", "Shoe", "ShoeModel", "ShoegenError", "Strip", "__version__", "load"]
-COMMANDS = ["edit", "fit-direction", "make-shoes", "sample", "segment", "train-segmenter", "train-stylegan"]
+COMMANDS = [
+    "build-ops",
+    "convert-model",
+    "doctor",
+    "edit",
+    "evaluate",
+    "export",
+    "fit-direction",
+    "generate",
+    "inspect",
+    "interpolate",
+    "make-shoes",
+    "prepare",
+    "segment",
+    "style-mix",
+    "train-segmenter",
+    "train-stylegan",
+]
 
 
 def test_public_names():

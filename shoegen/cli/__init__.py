@@ -69,6 +69,13 @@ def _errors_as_one_line(*, debug: bool) -> Iterator[None]:
 @click.group(cls=_CommandFiles, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="shoegen")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def main(debug: bool) -> None:
+@click.option(
+    "--ops",
+    type=click.Choice(["auto", "native", "reference"]),
+    help="Compiled operations or plain PyTorch. Default: SHOEGEN_OPS, else auto: what there is.",
+)
+def main(debug: bool, ops: str | None) -> None:
     """Generative shoe design: segment shoes, train generators, edit along measured axes."""
+    if ops is not None:
+        os.environ["SHOEGEN_OPS"] = ops  # read when the first op is loaded
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half-written files are cleaned up

@@ -1,4 +1,4 @@
-"""`shoegen export`: a generator as a program for other software."""
+"""`shoegen export`: a generator or a segmenter as a program for other software."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ def command(
     opset: int | None,
     out: str,
 ) -> None:
-    """Write a generator as ONNX or as a torch.export program, checked against the original.
+    """Write a generator as ONNX or as a torch.export program, or a segmenter as ONNX, checked against the original.
 
     \b
     shoegen export --out model.onnx                 # z (N, z_dim) → images (N, C, H, W) in [-1, 1]
     shoegen export --psi input --out model.onnx     # z and psi (N,)
     shoegen export --from w --out model.pt2         # ws (N, num_ws, w_dim)
+    shoegen export --model runs/parts --out parts.onnx  # images (N, 3, S, S) in [-1, 1] → logits (N, classes, S, S)
 
     A conditional generator takes c (N, classes) too. ONNX needs: pip install 'shoegen[export]'.
     """
@@ -48,6 +49,16 @@ def command(
         raise ConfigError("--from w takes latents as they are; leave out --psi and --cutoff")
     if format is None:
         format = "torch" if out.endswith(".pt2") else "onnx"
+
+    from shoegen.segmentation.parts import is_segmenter
+
+    if is_segmenter(model):
+        if (format, source, psi, cutoff, noise) != ("onnx", "z", None, None, "const"):
+            raise ConfigError(
+                f"{model} is a segmenter: it is exported as ONNX, without --from, --psi, --cutoff and --noise"
+            )
+        _export_segmenter(model, out, opset)
+        return
 
     from shoegen.editing import load
     from shoegen.stylegan.export import ExportConfig, check_export, export_generator
@@ -67,6 +78,17 @@ def command(
     inputs = ", ".join(f"{name} {_shape(shape)}" for name, shape in exported.inputs.items())
     click.echo(f"{out}: {inputs} → images {_shape(exported.output)}, {exported.size / 1e6:.1f} MB")
     click.echo(f"largest deviation from the generator: {exported.deviation:.1e} of the range")
+
+
+def _export_segmenter(model: str, out: str, opset: int | None) -> None:
+    from shoegen.segmentation.export import export_segmenter
+    from shoegen.segmentation.parts import PartSegmenter
+    from shoegen.torch_utils.files import check_writable
+
+    check_writable(out)
+    exported = export_segmenter(PartSegmenter.load(model), out, opset=opset, origin=model)
+    click.echo(f"{out}: images {_shape(exported.inputs['images'])} → logits {_shape(exported.output)}")
+    click.echo(f"largest deviation from the segmenter: {exported.deviation:.1e} of the range")
 
 
 def _parse_psi(text: str) -> float:

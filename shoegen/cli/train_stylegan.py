@@ -109,9 +109,7 @@ ARCHITECTURES = click.Choice(["orig", "skip", "resnet"])
 @click.option(
     "--ops",
     type=click.Choice(["auto", "native", "reference"]),
-    default="auto",
-    show_default=True,
-    help="Compiled operations, or plain PyTorch; auto takes what there is.",
+    help="Compiled operations or plain PyTorch, as with `shoegen --ops`.",
 )
 @click.option(
     "--start-seconds",
@@ -160,7 +158,7 @@ def command(
     target: float | None,
     precision: str | None,
     device: str,
-    ops: str,
+    ops: str | None,
     start_seconds: float,
     snapshot_kimg: float,
     keep: int,
@@ -182,10 +180,10 @@ def command(
     """
     from shoegen.errors import ConfigError
     from shoegen.metrics.monitor import monitor
-    from shoegen.ops.dispatch import set_impl
+    from shoegen.ops import set_impl
     from shoegen.stylegan import training
 
-    if ops != "auto":  # which leaves the choice to SHOEGEN_OPS
+    if ops is not None:
         set_impl(ops)
     run: dict[str, Any] = {
         "snapshot_kimg": snapshot_kimg,

@@ -27,15 +27,15 @@ def test_it_runs_the_native_ops(doctor):
         pytest.skip(dispatch.native_problem("cpu"))
     output = doctor().output
     assert f"active: {build.library('cpu').name}" in output
-    for op in ("bias_act", "upfirdn2d"):
-        assert f"    {op:<16}native; differs from plain PyTorch by " in output
+    for op in ("bias_act", "upfirdn2d", "epilogue", "conv_layer"):
+        assert f"    {op:<11}native; differs from plain PyTorch by " in output
 
 
 def test_missing_native_ops_are_no_failure_unless_they_were_asked_for(doctor, monkeypatch):
     monkeypatch.setitem(dispatch._problems, "cpu", "not built; run `shoegen build-ops`")
     result = doctor()
     assert result.exit_code == 0
-    assert "what to do  native CPU ops: not built; run `shoegen build-ops`\n" in result.output
+    assert "what to do     native CPU ops: not built; run `shoegen build-ops`\n" in result.output
     monkeypatch.setitem(dispatch._state, "impl", "native")
     assert doctor().exit_code == 1
 
@@ -67,4 +67,4 @@ def test_missing_extras_and_tools_are_named(doctor, monkeypatch):
     output = doctor().output
     assert "[app] lacks unheard-of\n" in output
     assert "pip install 'shoegen[app]'" in output
-    assert "compiler    none" in output
+    assert "compiler       none" in output

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.signal import convolve2d
 from torch.autograd import gradcheck, gradgradcheck
@@ -30,11 +30,11 @@ def random(*shape, seed=0):
 
 
 @pytest.mark.parametrize("act", ACTIVATIONS)
-def test_bias_act_has_gradients_of_gradients(act):
+def test_bias_act_has_gradients_of_gradients(act, impl):
     x, b = random(2, 3, 4), random(3, seed=1)
 
     def op(x, b):
-        return bias_act(x, b, act=act, gain=1.3, clamp=2.0)
+        return bias_act(x, b, act=act, gain=1.3, clamp=2.0, impl=impl)
 
     assert gradcheck(op, (x, b))
     assert gradgradcheck(op, (x, b))
@@ -48,10 +48,26 @@ def test_bias_act_has_gradients_of_gradients(act):
         {"up": 3, "down": 2, "padding": [-1, 2, 0, 3], "flip_filter": True},
     ],
 )
-def test_upfirdn2d_has_gradients_of_gradients(options):
+def test_upfirdn2d_has_gradients_of_gradients(options, impl):
     x = random(1, 2, 5, 4)
-    assert gradcheck(lambda x: upfirdn2d(x, FILTER, **options), x)
-    assert gradgradcheck(lambda x: upfirdn2d(x, FILTER, **options), x)
+    assert gradcheck(lambda x: upfirdn2d(x, FILTER, **options, impl=impl), x)
+    assert gradgradcheck(lambda x: upfirdn2d(x, FILTER, **options, impl=impl), x)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_gradient_penalty_reaches_the_weights(impl, channels_last):
+    """As R1 does: an op whose backward is not differentiable would leave zeros here."""
+    x, w, b = random(2, 3, 8, 8), random(4, 3, 1, 1, seed=1), random(4, seed=2)
+
+    def penalty(x, w, b):
+        if channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        y = bias_act(torch.nn.functional.conv2d(x, w), b, act="lrelu", impl=impl)
+        y = upfirdn2d(y, FILTER, down=2, padding=1, impl=impl)
+        (g,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+        return g.square().sum()
+
+    assert gradcheck(penalty, (x, w, b))
 
 
 @pytest.mark.parametrize("options", [{}, {"up": 2}, {"down": 2}])
@@ -76,7 +92,7 @@ def test_modulated_conv2d_has_gradients_of_gradients(up):
     assert gradgradcheck(op, (x, w, s))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     size=st.tuples(st.integers(1, 7), st.integers(1, 7)),
     taps=st.tuples(st.integers(1, 5), st.integers(1, 5)),
@@ -85,7 +101,7 @@ def test_modulated_conv2d_has_gradients_of_gradients(up):
     padding=st.tuples(*[st.integers(-2, 5)] * 4),
     flip=st.booleans(),
 )
-def test_upfirdn2d_is_what_its_name_says(size, taps, up, down, padding, flip):
+def test_upfirdn2d_is_what_its_name_says(impl, size, taps, up, down, padding, flip):
     rng = np.random.default_rng(0)
     x, f = rng.normal(size=size), rng.normal(size=taps)
     (up_x, up_y), (down_x, down_y), (left, right, top, bottom) = up, down, padding
@@ -104,6 +120,7 @@ def test_upfirdn2d_is_what_its_name_says(size, taps, up, down, padding, flip):
             padding=padding,
             flip_filter=flip,
             gain=1.5,
+            impl=impl,
         )
 
     if padded.shape[0] < taps[0] or padded.shape[1] < taps[1]:
@@ -117,11 +134,12 @@ def test_upfirdn2d_is_what_its_name_says(size, taps, up, down, padding, flip):
 @pytest.mark.parametrize(
     "options", [{"up": 2, "padding": [6, 5, 6, 5], "gain": 4}, {"down": 2, "flip_filter": True}]
 )
-def test_a_separable_filter_is_its_outer_product(options):
+def test_a_separable_filter_is_its_outer_product(options, impl):
     taps = [1.0, 2.0, 5.0, 3.0, 0.5]
     x = random(2, 3, 9, 11)
-    two_passes = upfirdn2d(x, setup_filter(taps, separable=True), **options)
-    torch.testing.assert_close(two_passes, upfirdn2d(x, setup_filter(taps), **options), rtol=1e-6, atol=1e-6)
+    two_passes = upfirdn2d(x, setup_filter(taps, separable=True), **options, impl=impl)
+    one_pass = upfirdn2d(x, setup_filter(taps), **options, impl=impl)
+    torch.testing.assert_close(two_passes, one_pass, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from shoegen.ops import bias_act, conv2d_resample, modulated_conv2d, setup_filter, upfirdn2d
+from shoegen.ops import bias_act, conv2d_resample, dispatch, modulated_conv2d, setup_filter, upfirdn2d
 
 from ..vectors import assert_close, load
 
@@ -13,7 +13,7 @@ CONV, CONV_ARRAYS = load("conv")
 
 
 @pytest.mark.parametrize("i", range(len(BIAS_ACT)))
-def test_bias_act(i):
+def test_bias_act(i, impl):
     meta = BIAS_ACT[i]
     x, b, gy, v = (
         torch.from_numpy(BIAS_ACT_ARRAYS[f"{i}.{key}"]).requires_grad_()
@@ -22,7 +22,7 @@ def test_bias_act(i):
         for key in ("x", "b", "gy", "v")
     )
     options = {key: meta[key] for key in ("dim", "act", "alpha", "gain", "clamp")}
-    y = bias_act(x, b, **options)
+    y = bias_act(x, b, **options, impl=impl)
     assert_close(y.detach(), BIAS_ACT_ARRAYS[f"{i}.y"])
     wanted = [t for t in (x, b) if t is not None]
     grads = torch.autograd.grad(y, wanted, gy, create_graph=True)
@@ -33,17 +33,19 @@ def test_bias_act(i):
 
 
 @pytest.mark.parametrize("i", range(len(UPFIRDN)))
-def test_upfirdn2d(i):
+def test_upfirdn2d(i, impl):
     meta = UPFIRDN[i]
     x = torch.from_numpy(UPFIRDN_ARRAYS[f"{i}.x"])
     f = setup_filter(meta["taps"])
     assert_close(f, UPFIRDN_ARRAYS[f"{i}.f"])
     options = {key: meta[key] for key in ("up", "down", "padding", "flip_filter", "gain")}
-    assert_close(upfirdn2d(x, f, **options), UPFIRDN_ARRAYS[f"{i}.y"])
+    assert_close(upfirdn2d(x, f, **options, impl=impl), UPFIRDN_ARRAYS[f"{i}.y"])
 
 
 @pytest.mark.parametrize("i", range(len(CONV)))
-def test_conv(i):
+def test_conv(i, impl, monkeypatch):
+    # "auto" takes what native ops there are: none convolves every shape.
+    monkeypatch.setitem(dispatch._state, "impl", "auto" if impl == "native" else impl)
     meta = CONV[i]
     x, w, f, s, noise = (
         torch.from_numpy(CONV_ARRAYS[f"{i}.{key}"]) if f"{i}.{key}" in CONV_ARRAYS else None
