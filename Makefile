@@ -31,6 +31,10 @@ bench: $(INSTALLED)  ## the figures that the README quotes
 	$(BIN)/python benchmarks/segmenter_quality.py
 	$(BIN)/python benchmarks/edit_speed.py
 	$(BIN)/python benchmarks/render_speed.py
+	$(BIN)/python benchmarks/generator_speed.py --batch 1 4
+	$(BIN)/python benchmarks/generator_speed.py --resolution 64 --batch 8
+	$(BIN)/python benchmarks/training_speed.py --resolution 64 --batch 8 --variants ours,published
+	$(BIN)/python benchmarks/training_speed.py --resolution 256 --batch 4 --runs 1 --variants ours,published
 
 clean:
 	rm -rf $(VENV) out build *.egg-info ops/_native_*.so

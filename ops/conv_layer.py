@@ -87,12 +87,8 @@ def conv_layer(
     mode = UP if up > 1 else DOWN if down > 1 else SAME
     flip = flip_weight == (mode == UP)  # up writes w[k] at 2·i + k: as a transposed convolution
     scalars = (ACTIVATIONS[act].alpha if act == "lrelu" else 1.0), gain, clamp
-    weight, in_scale, out_scale, noise, bias = (
-        t if t is None else t.to(x.dtype) for t in (weight, in_scale, out_scale, noise, bias)
-    )
-    return torch.ops.shoegen.conv_layer(
-        x, weight, in_scale, out_scale, noise, bias, *scalars, mode, False, flip, taps
-    )
+    tensors = (t if t is None else t.to(x.dtype) for t in (weight, in_scale, out_scale, noise, bias))
+    return torch.ops.shoegen.conv_layer(x, *tensors, *scalars, mode, False, flip, taps)
 
 
 def conv_layer_reference(
@@ -197,9 +193,9 @@ def _unsupported(
     if noise is not None and (noise.shape[0] not in (1, x.shape[0]) or noise.shape[1:] != (1, *size)):
         return f"noise must be (N or 1, 1, {size[0]}, {size[1]}), not {tuple(noise.shape)}"
     # A few tiles are not worth transforming the weights for.
-    small = [size // down for size in x.shape[2:]]
-    tiles = x.shape[0] * ((small[0] + up + 2) // 4) * ((small[1] + up + 2) // 4)
-    if tiles < (36 if up > 1 else 18):
+    small = [side // down for side in x.shape[2:]]
+    tiles = x.shape[0] * ((small[0] + 3) // 4) * ((small[1] + 3) // 4)
+    if tiles < 4:
         return f"{tiles} tiles of 4×4 pixels are too few to be worth it"
     return ""
 
@@ -392,8 +388,7 @@ def _epilogue_backward(
 ) -> tuple[Tensor | None, ...]:
     dy, y, noise = ctx.saved_tensors
     if torch.is_grad_enabled():
-        with torch.enable_grad():
-            return _epilogue_backward_plain(ctx, g_du, g_across, g_sums)
+        return _epilogue_backward_plain(ctx, g_du, g_across, g_sums)
     g_dy, g_y, g_noise = torch.ops.shoegen.layer_backward_adjoint(
         g_du, g_across, g_sums, dy, y, noise, ctx.slope, ctx.gain, ctx.clamp
     )
@@ -438,10 +433,11 @@ def _scale_dot_backward(ctx: Any, g_p: Tensor, g_q: Tensor) -> tuple[Tensor, ...
     return s * g_p + g_q * x, (g_p * t).sum(dim=(2, 3)), g_q * t
 
 
-for _name, _backward_of, _keep_of in [
-    ("conv_layer", _layer_backward, _keep_layer),
-    ("conv_layer_weight", _weight_backward, _keep_weight),
-    ("layer_backward", _epilogue_backward, _keep_epilogue),
-    ("scale_dot", _scale_dot_backward, _keep_scale_dot),
-]:
-    torch.library.register_autograd(f"shoegen::{_name}", _backward_of, setup_context=_keep_of)
+_BACKWARDS: dict[str, tuple[Any, Any]] = {
+    "conv_layer": (_layer_backward, _keep_layer),
+    "conv_layer_weight": (_weight_backward, _keep_weight),
+    "layer_backward": (_epilogue_backward, _keep_epilogue),
+    "scale_dot": (_scale_dot_backward, _keep_scale_dot),
+}
+for _name, (_backward, _keep) in _BACKWARDS.items():
+    torch.library.register_autograd(f"shoegen::{_name}", _backward, setup_context=_keep)

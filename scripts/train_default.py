@@ -50,7 +50,7 @@ def main() -> None:
     # Learn the parts.
     segmenter = work / "segmenter"
     if images_shown(segmenter) < options.segmenter_images:
-        start = ["--data", shoes, "--images", options.segmenter_images]
+        start = ["--data", shoes, "--images", options.segmenter_images, "--no-pretrained"]
         shoegen("train-segmenter", *(["--resume"] if started(segmenter) else start), "--out", segmenter)
     copy(segmenter / "segmenter.safetensors", assets / "segmenter.safetensors")
 

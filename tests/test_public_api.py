@@ -10,6 +10,7 @@ from shoegen.cli import main
 NAMES = ["Direction", "PartSegmenter", "Shoe", "ShoeModel", "ShoegenError", "Strip", "__version__", "load"]
 COMMANDS = [
     "build-ops",
+    "convert-annotations",
     "convert-model",
     "doctor",
     "edit",

@@ -52,17 +52,25 @@ def save_checkpoint(
 def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """The state in the newest intact checkpoint, or None where there is none yet, and what was wrong with newer ones.
 
+    Those leave the manifest, so that they do not count among the ones to keep; their files stay.
+
     Raises:
         FileFormatError: there are checkpoints, but none is intact.
     """
     errors: list[str] = []
-    for entry in reversed(_read_manifest(folder)):
+    entries = _read_manifest(folder)
+    while entries:
         try:
-            return load_checkpoint(folder / entry["file"]), errors
+            state = load_checkpoint(folder / entries[-1]["file"])
         except FileFormatError as error:
             errors.append(str(error))
+            entries.pop()
+            continue
+        if errors:
+            write_json(folder / _MANIFEST, entries)
+        return state, errors
     if errors:
-        raise FileFormatError("; ".join(errors))
+        raise FileFormatError(f"{'; '.join(errors)}; restore one, or start anew with another --out")
     return None, []
 
 
@@ -84,7 +92,11 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     except OSError as error:
         raise FileFormatError(f"cannot read the checkpoint {path}: {error.strerror}") from error
     for entry in _read_manifest(path.parent):
-        if entry["file"] == path.name and entry["sha256"] != hashlib.sha256(content).hexdigest():
+        if (
+            entry["file"] == path.name
+            and entry["sha256"]
+            and entry["sha256"] != hashlib.sha256(content).hexdigest()
+        ):
             raise FileFormatError(f"{path}: its SHA-256 is not the recorded one; it is damaged")
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -98,11 +110,19 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read_manifest(folder: Path) -> list[dict[str, Any]]:
+    """Of each checkpoint, oldest first: file, images, sha256. Where there is no manifest, the files tell, unchecked."""
+    path = folder / _MANIFEST
     try:
-        return json.loads((folder / _MANIFEST).read_bytes())
+        entries = json.loads(path.read_bytes())
     except FileNotFoundError:
-        return []
+        found = {int(file.stem.split("-")[1]): file.name for file in folder.glob("checkpoint-[0-9]*.pt")}
+        return [{"file": found[images], "images": images, "sha256": None} for images in sorted(found)]
     except (OSError, ValueError) as error:
         raise FileFormatError(
-            f"{folder / _MANIFEST}: cannot be read ({error}); remove it to start anew"
+            f"{path}: cannot be read ({error}); remove it, and the files are taken as they are"
         ) from error
+    if not isinstance(entries, list) or not all(
+        isinstance(entry, dict) and {"file", "images", "sha256"} <= entry.keys() for entry in entries
+    ):
+        raise FileFormatError(f"{path} lists no checkpoints; remove it, and the files are taken as they are")
+    return entries

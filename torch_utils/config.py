@@ -24,11 +24,15 @@ class JsonConfig:
             ConfigError: names that this version does not know, or lacks.
         """
         types = typing.get_type_hints(cls)
-        arguments = {
-            name: types[name].from_dict(value) if isinstance(value, dict) and name in types else value
-            for name, value in values.items()
-        }
         try:
+            arguments = {
+                name: types[name].from_dict(value) if isinstance(value, dict) and name in types else value
+                for name, value in values.items()
+            }
             return cls(**arguments)
-        except TypeError as error:
-            raise ConfigError(f"{cls.__name__}: {error}; the file was written by another version") from error
+        except ConfigError:
+            raise
+        except (TypeError, AttributeError, ValueError, ArithmeticError) as error:
+            raise ConfigError(
+                f"{cls.__name__}: {error}; the configuration was changed by hand, or written by another version"
+            ) from error

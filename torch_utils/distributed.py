@@ -7,6 +7,7 @@ parameters that a regulariser does not reach.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import socket
@@ -21,6 +22,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from shoegen.errors import ConfigError, TrainingError
+from shoegen.torch_utils.text import some
 
 START_SECONDS = 120.0
 STEP_SECONDS = 1800.0  # the longest that one process may let the others wait, for a snapshot say
@@ -34,6 +36,8 @@ class World:
     size: int = 1
     local_rank: int = 0
     local_size: int = 1
+    restarts: int = 0  # of the launcher, so far
+    notes: dist.Store | None = None  # that outlive a restart
 
     @property
     def is_first(self) -> bool:
@@ -52,20 +56,21 @@ class World:
         return [bool(total) for total in self.add(torch.tensor([float(flag) for flag in flags]))]
 
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Replaces each gradient by its mean over the processes; one that a process lacks counts as zero."""
+        """Replaces each gradient by its mean over the processes.
+
+        One that some processes lack counts as zero there. One that all lack stays None: an optimiser passes over
+        that, but would take a step for zeros.
+        """
         if self.size == 1:
             return
         parameters = list(parameters)
-        flat = torch.cat(
-            [(torch.zeros_like(each) if each.grad is None else each.grad).reshape(-1) for each in parameters]
-        )
+        gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
+        given = [float(each.grad is not None) for each in parameters]
+        flat = torch.cat([*(each.reshape(-1) for each in gradients), gradients[0].new_tensor(given)])
         self.add(flat).div_(self.size)
-        for each, mean in zip(parameters, flat.split([each.numel() for each in parameters]), strict=True):
-            mean = mean.view(each.shape)
-            if each.grad is None:
-                each.grad = mean.clone()
-            else:
-                each.grad.copy_(mean)
+        *means, given_by = flat.split([*(each.numel() for each in parameters), len(parameters)])
+        for each, mean, share in zip(parameters, means, given_by.tolist(), strict=True):
+            each.grad = mean.view(each.shape).clone() if share > 0 else None
 
     def share(self, value: Any) -> Any:
         """What the first process gives here, in every process."""
@@ -75,6 +80,15 @@ class World:
         with self._talking():
             dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
         return values[0]
+
+    def remember(self, name: str) -> None:
+        """Leaves a note that the processes find after their launcher has started them anew."""
+        if self.notes is not None:
+            self.notes.set(name, "yes")
+
+    def remembers(self, name: str) -> bool:
+        """Whether the note was left before this start, or since."""
+        return self.notes is not None and self.notes.check([name])
 
     @contextlib.contextmanager
     def _talking(self) -> Iterator[None]:
@@ -104,7 +118,11 @@ def join_world(device: str = "auto", *, start_seconds: float = START_SECONDS) ->
     if world.size == 1:
         yield world
         return
+    if not 0 < start_seconds < 1e6:
+        raise ConfigError(f"--start-seconds: got {start_seconds:g}, expected seconds above 0")
     on_gpu = device != "cpu" and torch.cuda.is_available()
+    if on_gpu and torch.cuda.device_count() == 1 and "SLURM_PROCID" in os.environ:
+        world = dataclasses.replace(world, local_rank=0)  # Slurm shows each task its own GPU alone
     if on_gpu and world.local_rank >= torch.cuda.device_count():
         raise ConfigError(
             f"rank {world.rank}: got local rank {world.local_rank} on a machine with {torch.cuda.device_count()} GPUs; "
@@ -114,7 +132,10 @@ def join_world(device: str = "auto", *, start_seconds: float = START_SECONDS) ->
         torch.cuda.set_device(world.local_rank)
     me = f"rank {world.rank} of {world.size}"
     try:
-        store = _open_store(world, start_seconds)
+        notes = _open_store(world, start_seconds)
+        world = dataclasses.replace(world, notes=dist.PrefixStore("notes", notes))
+        # The store outlives a restart: what the processes before said must not be found.
+        store = dist.PrefixStore(f"start/{world.restarts}", notes)
         _meet(store, world, start_seconds, address)
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
@@ -141,8 +162,9 @@ def join_world(device: str = "auto", *, start_seconds: float = START_SECONDS) ->
 def _launched() -> tuple[World, str]:
     """This process among those that torchrun or srun started, and where they meet."""
     environment = os.environ
-    if "RANK" not in environment and int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+    if "RANK" not in environment and "SLURM_STEP_NUM_TASKS" in environment:
         # srun; inside sbatch alone the step's variables are missing, and there is one process.
+        _need("SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NODELIST")
         environment.update(
             RANK=environment["SLURM_PROCID"],
             WORLD_SIZE=environment["SLURM_STEP_NUM_TASKS"],
@@ -150,22 +172,53 @@ def _launched() -> tuple[World, str]:
             LOCAL_WORLD_SIZE=re.split(r"\D", environment.get("SLURM_STEP_TASKS_PER_NODE", "1"))[0],
         )
         environment.setdefault("MASTER_ADDR", first_host(environment["SLURM_STEP_NODELIST"]))
-        environment.setdefault("MASTER_PORT", str(20000 + int(environment.get("SLURM_JOB_ID", 0)) % 10000))
-    if "RANK" not in environment or int(environment.get("WORLD_SIZE", 1)) == 1:
+        environment.setdefault("MASTER_PORT", str(20000 + _number("SLURM_JOB_ID", 0) % 10000))
+    if "RANK" not in environment:
         return World(), ""
-    missing = [name for name in ("WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if name not in environment]
-    if missing:
+    _need("WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    rank, size = _number("RANK"), _number("WORLD_SIZE")
+    if not 0 <= rank < size:
         raise ConfigError(
-            f"got RANK={environment['RANK']} without {', '.join(missing)}; start with torchrun or srun, "
-            "or unset RANK to train alone"
+            f"got RANK={rank} of WORLD_SIZE={size}, expected ranks from 0 to one less than the size"
         )
+    if size == 1:
+        return World(), ""
     world = World(
-        rank=int(environment["RANK"]),
-        size=int(environment["WORLD_SIZE"]),
-        local_rank=int(environment.get("LOCAL_RANK", 0)),
-        local_size=int(environment.get("LOCAL_WORLD_SIZE", 1)),
+        rank=rank,
+        size=size,
+        local_rank=_number("LOCAL_RANK", 0),
+        local_size=max(_number("LOCAL_WORLD_SIZE", 1), 1),
+        restarts=_number("TORCHELASTIC_RESTART_COUNT", 0),
     )
     return world, f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}"
+
+
+def launched_size() -> int:
+    """How many processes the launcher started, as the environment says."""
+    return _launched()[0].size
+
+
+def _need(*names: str) -> None:
+    missing = [name for name in names if not os.environ.get(name)]
+    if missing:
+        raise ConfigError(
+            f"the environment says RANK={os.environ.get('RANK', 'nothing')}, but lacks {', '.join(missing)}; start "
+            "with torchrun or srun, or unset RANK and SLURM_STEP_NUM_TASKS to train alone"
+        )
+
+
+def _number(name: str, default: int | None = None) -> int:
+    text = os.environ.get(name, "" if default is None else str(default))
+    if not text.isdecimal():
+        raise ConfigError(
+            f"got {name}={text!r} in the environment, expected a whole number; start with torchrun or srun"
+        )
+    return int(text)
+
+
+def first_host(nodes: str) -> str:
+    """The first of Slurm's compressed names: "node[03-05,9],login" → "node03"."""
+    return re.sub(r"\[(\w+)[^\]]*\]", r"\1", re.split(r",(?![^\[]*\])", nodes)[0])
 
 
 def _open_store(world: World, seconds: float) -> dist.Store:
@@ -173,18 +226,12 @@ def _open_store(world: World, seconds: float) -> dist.Store:
     launcher_keeps_it = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     store = dist.TCPStore(
         os.environ["MASTER_ADDR"],
-        int(os.environ["MASTER_PORT"]),
+        _number("MASTER_PORT"),
         is_master=world.is_first and not launcher_keeps_it,
         timeout=timedelta(seconds=seconds),
         wait_for_workers=False,  # `_meet` does, and can say who is missing
     )
-    # torchrun's outlives a restart: notes of the processes before must not be found.
-    return dist.PrefixStore(f"shoegen/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
-
-
-def first_host(nodes: str) -> str:
-    """The first of Slurm's compressed names: "node[03-05,9],login" → "node03"."""
-    return re.sub(r"\[(\w+)[^\]]*\]", r"\1", re.split(r",(?![^\[]*\])", nodes)[0])
+    return dist.PrefixStore("shoegen", store)
 
 
 def _meet(store: dist.Store, world: World, seconds: float, address: str) -> None:
@@ -198,8 +245,8 @@ def _meet(store: dist.Store, world: World, seconds: float, address: str) -> None
     if missing:
         hosts = sorted({store.get(f"here/{rank}").decode() for rank in set(range(world.size)) - {*missing}})
         raise TrainingError(
-            f"rank {world.rank} of {world.size} waited {seconds:g} s at {address} for rank {_some(missing)}; present "
-            f"are those of {_some(hosts)}; check that the launcher runs on each node with the same --nnodes and address"
+            f"rank {world.rank} of {world.size} waited {seconds:g} s at {address} for rank {some(missing, 8)}; present "
+            f"are those of {some(hosts, 8)}; check that the launcher runs on every node, with one address"
         )
 
 
@@ -219,7 +266,3 @@ def _check_sum(world: World, device: torch.device, address: str) -> None:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-def _some(items: list[Any]) -> str:
-    return ", ".join(map(str, items[:8])) + (f" and {len(items) - 8} more" if len(items) > 8 else "")

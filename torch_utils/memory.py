@@ -50,8 +50,10 @@ def peak_memory_gb(device: torch.device | None = None) -> float:
     """The most memory that this process has held, in 10⁹ bytes: of the GPU's, or of the computer's."""
     if device is not None and device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
+    peak = _status_bytes("VmHWM")  # ru_maxrss starts at what the parent process held
+    if not peak:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return peak / 1e9
 
 
 def free_memory(device: torch.device) -> float:
@@ -94,7 +96,7 @@ def measure_peak(device: torch.device) -> Iterator[Peak]:
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = _status_bytes("VmRSS")
     yield peak
-    peak.bytes = (_status_bytes("VmHWM") or round(peak_memory_gb() * 1e9)) - before
+    peak.bytes = round(peak_memory_gb() * 1e9) - before
 
 
 def _status_bytes(name: str) -> int:

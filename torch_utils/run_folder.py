@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 from shoegen.errors import ConfigError, FileFormatError, OutputError
 from shoegen.torch_utils.checkpoints import load_latest_checkpoint, save_checkpoint
@@ -20,10 +26,13 @@ class RunFolder:
     `create` starts a run, `resume` goes on with one; use it as a context manager.
     """
 
-    def __init__(self, path: Path, config: dict[str, Any], state: dict[str, Any] | None) -> None:
+    def __init__(
+        self, path: Path, config: dict[str, Any], state: dict[str, Any] | None, lock: BinaryIO
+    ) -> None:
         self.path = path
         self.config = config
         self.state = state  # of the checkpoint that the run goes on from; None for a new run
+        self._lock = lock
         images = state["images"] if state else 0
         self._rewind_log(images)
         self._log = open(self.path / "log.jsonl", "a")  # noqa: SIM115
@@ -38,16 +47,16 @@ class RunFolder:
         Raises:
             OutputError: cannot be written, or holds a run already.
         """
+        check_new_run(path)
         path = Path(path)
-        if (path / "config.json").exists():
-            raise OutputError(
-                f"{path} holds a run already; choose another --out, or go on with it with --resume"
-            )
-        if path.exists() and not path.is_dir():
-            raise OutputError(f"cannot use {path} as a run folder: it is a file; choose another --out")
-        check_writable(path / "config.json")
-        write_json(path / "config.json", {"kind": kind, **config})
-        return cls(path, config, None)
+        check_writable(path / "samples" / "sheet.png")
+        with contextlib.ExitStack() as on_error:
+            lock = on_error.enter_context(_lock(path))
+            check_new_run(path)  # nobody was faster
+            write_json(path / "config.json", {"kind": kind, **config})
+            run = cls(path, config, None, lock)
+            on_error.pop_all()
+        return run
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str], *, kind: str) -> Self:
@@ -60,21 +69,27 @@ class RunFolder:
         path = Path(path)
         if not (path / "config.json").exists():
             raise ConfigError(f"--resume: no run in {path}; expected the run folder of an earlier training")
-        check_writable(path / "config.json")
-        try:
-            config = json.loads((path / "config.json").read_bytes())
-        except ValueError as error:
-            raise FileFormatError(
-                f"{path / 'config.json'} is not JSON ({error}); restore it or start anew"
-            ) from error
-        if config.pop("kind", None) != kind:
-            raise ConfigError(
-                f"--resume: the run in {path} is not one of {kind}; expected the command that started it"
-            )
-        state, damaged = load_latest_checkpoint(path)
-        for reason in damaged:
-            print(f"passed over a checkpoint: {reason}", file=sys.stderr)
-        return cls(path, config, state)
+        check_writable(path / "samples" / "sheet.png")
+        with contextlib.ExitStack() as on_error:
+            lock = on_error.enter_context(_lock(path))
+            try:
+                config = json.loads((path / "config.json").read_bytes())
+            except (OSError, ValueError) as error:
+                raise FileFormatError(
+                    f"{path / 'config.json'} is not JSON ({error}); restore it or start anew"
+                ) from error
+            if not isinstance(config, dict):
+                raise FileFormatError(f"{path / 'config.json'} is no configuration; restore it or start anew")
+            if config.pop("kind", None) != kind:
+                raise ConfigError(
+                    f"--resume: the run in {path} is not one of {kind}; expected the command that started it"
+                )
+            state, damaged = load_latest_checkpoint(path)
+            for reason in damaged:
+                print(f"passed over a checkpoint: {reason}", file=sys.stderr)
+            run = cls(path, config, state, lock)
+            on_error.pop_all()
+        return run
 
     def log(self, images: int, figures: dict[str, float]) -> None:
         """One line of JSON and one point of each TensorBoard curve."""
@@ -92,6 +107,7 @@ class RunFolder:
     def close(self) -> None:
         self._log.close()
         self._board.close()
+        self._lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -105,11 +121,50 @@ class RunFolder:
         if not path.exists():
             return
         kept = []
-        for line in path.read_text().splitlines():
-            try:
+        for line in path.read_text(errors="replace").splitlines():
+            # A line that was being written, or is somebody else's, goes too.
+            with contextlib.suppress(ValueError, TypeError, KeyError):
                 if json.loads(line)["images"] <= images:
                     kept.append(line + "\n")
-            except ValueError:  # the line that was being written
-                break
         with atomic_write(path) as file:
             file.write("".join(kept).encode())
+
+
+def check_new_run(path: str | os.PathLike[str]) -> None:
+    """Refuses a folder that a new run cannot be started in; writes nothing.
+
+    Raises:
+        ConfigError: no path.
+        OutputError: it is a file, or holds a run, or what is left of one.
+    """
+    if not os.fspath(path):
+        raise ConfigError("--out: got an empty path, expected a run folder")
+    path = Path(path)
+    left = [path / name for name in ("config.json", "checkpoints.json", "log.jsonl")]
+    if (
+        any(each.exists() for each in left)
+        or any(path.glob("checkpoint-*.pt"))
+        or any(path.glob("*.safetensors"))
+    ):
+        raise OutputError(f"{path} holds a run already; choose another --out, or go on with it with --resume")
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"cannot use {path} as a run folder: it is a file; choose another --out")
+
+
+def _lock(path: Path) -> BinaryIO:
+    """Keeps a second process from training in the same folder; the system lets go of it when the process ends."""
+    try:
+        file = open(path / ".lock", "wb")  # noqa: SIM115
+    except OSError as error:
+        raise OutputError(f"cannot write {path / '.lock'}: {error.strerror}; choose another --out") from error
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise OutputError(
+                f"another process trains in {path}; wait for it, or choose another --out"
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+    return file

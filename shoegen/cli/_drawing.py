@@ -41,6 +41,8 @@ def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def is_folder(out: str) -> bool:
     """Whether --out names a folder: one that is there, a name that ends in a slash, or one without a suffix."""
+    if not out:
+        raise ConfigError("--out: got an empty path, expected a sheet such as grid.png, or a folder")
     return out.endswith("/") or Path(out).is_dir() or not Path(out).suffix
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import click
@@ -28,7 +29,7 @@ def command(source: str, out: str, to: str, network: str) -> None:
     """Read a StyleGAN2 network of any kind and write it for another project.
 
     IN is an official network pickle (.pkl, of stylegan2-ada-pytorch; no code in it is run), a checkpoint of
-    rosinality's stylegan2-pytorch (.pt), a checkpoint of our training, or a file that this command wrote.
+    rosinality's stylegan2-pytorch (.pt), a run folder or checkpoint of our training, or a file that this command wrote.
 
     \b
     shoegen convert-model ffhq.pkl --out ffhq.safetensors
@@ -58,6 +59,8 @@ def command(source: str, out: str, to: str, network: str) -> None:
     which, target = cast(Which, network), cast(Format, to)
     check_target(out, target)
     check_writable(out)
+    if Path(source).is_dir():  # a run folder
+        source = str(Path(source) / "generator.safetensors")
     found = read_network(source, which)
     click.echo(f"{source}: {found.kind}")
     click.echo(describe(found.network))

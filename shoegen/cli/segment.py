@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from shoegen.data.labels import LabelMap
+from shoegen.cli._progress import show_progress
 
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE|FOLDER…")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the part maps, palette PNGs.")
-@click.option("--overlay", is_flag=True, help="Also write each picture with its parts tinted.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for the part maps, palette PNGs, and labels.json."
+)
+@click.option("--overlay", is_flag=True, help="Also write each picture tinted, over a legend.")
 @click.option(
     "--model",
     default="default",
     show_default=True,
-    help="A segmenter.safetensors; `default` ships with shoegen.",
+    help="A segmenter.safetensors, or a run folder; `default` ships with shoegen.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--skip-bad", is_flag=True, help="Leave out pictures that cannot be read.")
@@ -40,14 +38,19 @@ def command(
     show_measures: bool,
     json_path: Path | None,
 ) -> None:
-    """Segment pictures of shoes into parts, and measure them.
+    """Segment pictures: into the parts of shoes, and measure them, or into what any trained model knows.
+
+    \b
+    shoegen segment photo.jpg --out parts/ --overlay --measure
+    shoegen segment street/ --model runs/street --out parts/
 
     Shoes are measured with their toe to the left. Lengths are fractions of the shoe's length.
     """
     from shoegen.data.images import read_image, write_image, write_part_map
-    from shoegen.data.labels import SHOE_PARTS
+    from shoegen.data.labels import SHOE_PARTS, LabelMap
     from shoegen.errors import ConfigError
     from shoegen.measure import measure
+    from shoegen.segmentation.overlay import Overlay
     from shoegen.segmentation.parts import PartSegmenter
     from shoegen.torch_utils.devices import pick_device
     from shoegen.torch_utils.files import check_writable, write_json
@@ -75,18 +78,27 @@ def command(
             f"{model} does not know a shoe's parts, so nothing can be measured; leave --measure and --json"
         )
 
+    if out is not None:
+        labels = out / "labels.json"
+        if labels.exists() and LabelMap.read(labels) != segmenter.labels:
+            raise ConfigError(f"--out {out} has a labels.json of other classes; choose another folder")
+        write_json(labels, segmenter.labels.to_json())
     measures: dict[str, dict[str, float]] = {}
-    for source, name in names.items():
-        image = read_image(source)
-        part_map = segmenter.segment(image)
-        if out is not None:
-            write_part_map(out / f"{name}.png", part_map, segmenter.labels)
-        if out is not None and overlay:
-            write_image(out / f"{name}.overlay.png", _tint(image, part_map, segmenter.labels))
-        if measuring:
-            measures[str(source)] = measure(part_map, segmenter.labels, image=image)
-        if show_measures:
-            _print_table(str(source), measures[str(source)])
+    with show_progress("segmenting", "pictures") as report:
+        for done, (source, name) in enumerate(names.items(), 1):
+            image = read_image(source)
+            part_map = segmenter.segment(image)
+            if out is not None:
+                write_part_map(out / f"{name}.png", part_map, segmenter.labels)
+            if out is not None and overlay:
+                shown = Overlay(image, part_map, segmenter.labels)
+                write_image(out / f"{name}.overlay.png", shown.pixels)
+            if measuring:
+                measures[str(source)] = measure(part_map, segmenter.labels, image=image)
+            report(done, len(names))
+    if show_measures:
+        for each, values in measures.items():
+            _print_table(each, values)
     if json_path is not None:
         write_json(json_path, {k: {n: _or_none(v) for n, v in m.items()} for k, m in measures.items()})
     if out is not None:
@@ -149,13 +161,6 @@ def _name_outputs(pictures: list[Path]) -> dict[Path, str]:
         names[picture] = name
         taken |= {name, f"{name}.overlay"}
     return names
-
-
-def _tint(image: np.ndarray, part_map: np.ndarray, labels: LabelMap) -> np.ndarray:
-    """The picture half covered by its parts' colours; the background stays."""
-    mixed = (image.astype("uint16") + labels.colorize(part_map)) // 2
-    mixed[part_map == 0] = image[part_map == 0]
-    return mixed.astype("uint8")
 
 
 def _print_table(name: str, measures: dict[str, float]) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from shoegen.cli._options import parse_size, refuse_with_resume
+from shoegen.errors import ConfigError
+from shoegen.stylegan.config import PRESETS, TrainingConfig, override  # no torch
 
-PRESETS = ["auto", "small", "cpu", "stylegan2", "paper256", "paper512", "paper1024", "cifar"]
 ARCHITECTURES = click.Choice(["orig", "skip", "resnet"])
 
 
@@ -52,7 +53,7 @@ ARCHITECTURES = click.Choice(["orig", "skip", "resnet"])
 # The preset and what differs from it.
 @click.option(
     "--preset",
-    type=click.Choice(PRESETS),
+    type=click.Choice(list(PRESETS)),
     help="Default: auto with a GPU, cpu (at most 128 channels) without. small: for 200 to 3,000 pictures.",
 )
 @click.option("--batch", type=int, help="Pictures per step, over all processes.")
@@ -64,7 +65,11 @@ ARCHITECTURES = click.Choice(["orig", "skip", "resnet"])
 @click.option("--gamma", type=float, help="Weight of the R1 penalty.")
 @click.option("--lr", type=float, help="Learning rate.")
 @click.option("--ema-kimg", type=float, help="Half-life of the averaged generator.")
-@click.option("--width", type=float, help="1: up to 512 channels at 64 pixels; 0.5: half of it above.")
+@click.option(
+    "--width",
+    type=float,
+    help="32768 x width / side channels at each side, at most the preset's most (512; cpu: 128).",
+)
 @click.option("--mapping-layers", type=int, help="Depth of the mapping network.")
 @click.option("--mbstd-group", type=int, help="Pictures whose deviation D sees.")
 @click.option("--g-architecture", type=ARCHITECTURES, help="Of the generator. Default: the preset's (skip).")
@@ -120,20 +125,14 @@ ARCHITECTURES = click.Choice(["orig", "skip", "resnet"])
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 # What is kept and measured.
-@click.option("--snapshot-kimg", type=float, default=4.0, show_default=True, help="Kimg between checkpoints.")
-@click.option(
-    "--keep", type=int, default=2, show_default=True, help="Checkpoints that stay, beside the best one's."
-)
+@click.option("--snapshot-kimg", type=float, help="Kimg between checkpoints. Default: 4.")
+@click.option("--keep", type=int, help="Checkpoints that stay, beside the best one's. Default: 2.")
 @click.option(
     "--metrics",
-    default="auto",
-    show_default=True,
-    help="fid, kid, pr, is, ppl, swd, or none; auto: kid or fid where their weights are, else swd.",
+    help="fid, kid, pr, is, ppl, swd, or none. Default: auto, kid or fid where their weights are, else swd.",
 )
 @click.option("--metric-kimg", type=float, help="Kimg between evaluations. Default: every fifth checkpoint.")
-@click.option(
-    "--metric-samples", type=int, default=1000, show_default=True, help="Pictures drawn to evaluate."
-)
+@click.option("--metric-samples", type=int, help="Pictures drawn to evaluate. Default: 1000.")
 @click.option(
     "--weights", type=click.Path(), help="Folder or file of the metrics' weights; else SHOEGEN_ASSETS."
 )
@@ -160,11 +159,11 @@ def command(
     device: str,
     ops: str | None,
     start_seconds: float,
-    snapshot_kimg: float,
-    keep: int,
-    metrics: str,
+    snapshot_kimg: float | None,
+    keep: int | None,
+    metrics: str | None,
     metric_kimg: float | None,
-    metric_samples: int,
+    metric_samples: int | None,
     weights: str | None,
     **same_names: Any,
 ) -> None:
@@ -182,77 +181,71 @@ def command(
     from shoegen.metrics.monitor import monitor
     from shoegen.ops import set_impl
     from shoegen.stylegan import training
+    from shoegen.torch_utils.devices import pick_device
+    from shoegen.torch_utils.distributed import launched_size
 
     if ops is not None:
         set_impl(ops)
-    run: dict[str, Any] = {
+    run: dict[str, Any] = {"monitor": monitor, "device": device, "start_seconds": start_seconds}
+    # What a resumed run takes over unless it is given anew.
+    later: dict[str, Any] = {
+        "kimg": kimg,
+        "batch_gpu": None if batch_gpu == "auto" else _whole("--batch-gpu", batch_gpu),
         "snapshot_kimg": snapshot_kimg,
         "keep": keep,
+        "metrics": metrics,
         "metric_kimg": metric_kimg,
-        "monitor": monitor(metrics, samples=metric_samples, weights=weights),
-        "device": device,
-        "start_seconds": start_seconds,
+        "metric_samples": metric_samples,
+        "weights": weights,
     }
-    started_again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
-    if resume or (started_again and (Path(out) / "config.json").exists()):
-        if not started_again:
-            refuse_with_resume(ctx, allowed=RESUMABLE)
-        path = training.resume(out, kimg=kimg, batch_gpu=_whole("--batch-gpu", batch_gpu), **run)
-    elif data is None or resolution is None:
+    if resume:
+        refuse_with_resume(ctx, allowed={*later, "data", "device", "start_seconds", "ops"})
+        if batch_gpu == "auto":
+            raise ConfigError("--batch-gpu auto: only to start a run; --resume takes a number")
+        path = training.resume(out, data=data and os.path.abspath(data), **later, **run)
+    elif not data or resolution is None:
         raise ConfigError("--data and --resolution are needed to start a run; --resume goes on with one")
     else:
-        import dataclasses
-
-        from shoegen.stylegan.config import PRESETS, override
-        from shoegen.torch_utils.devices import pick_device
-
         on_gpu = pick_device(device).type == "cuda"
         preset = preset or ("auto" if on_gpu else "cpu")
-        processes = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_TASKS", 1)))
         config = PRESETS[preset](
-            data, parse_size("--resolution", resolution), batch=batch, processes=processes
+            data, parse_size("--resolution", resolution), batch=batch, processes=launched_size()
         )
+        precision = precision or ("float16" if on_gpu and config.generator.num_fp16_res else "float32")
+        if precision != "float32" and not config.generator.num_fp16_res:
+            config = override(config, num_fp16_res=4, conv_clamp=256.0)
         augmentation = {"mode": augment, "p": augment_p, "pipe": pipe, "target": target}
         config = override(
             config,
-            kimg=kimg,
-            batch_gpu=None if batch_gpu == "auto" else _whole("--batch-gpu", batch_gpu),
             learning_rate=lr,
             r1_gamma=gamma,
             img_channels=int(channels),
-            precision=precision or ("float16" if on_gpu and config.generator.num_fp16_res else None),
+            precision=precision,
             augment=dataclasses.replace(
                 config.augment, **{name: value for name, value in augmentation.items() if value is not None}
             ),
+            **later,
             **same_names,
         )
+        _refuse_without_effect(config, augment_p=augment_p, pipe=pipe, target=target)
         path = training.train(config, out, auto_batch_gpu=batch_gpu == "auto", dry_run=dry_run, **run)
-    if path and int(os.environ.get("RANK", 0)) == 0:
+    if path:
         click.echo(f"generator: {path}")
 
 
-RESUMABLE = {
-    "kimg",
-    "batch_gpu",
-    "snapshot_kimg",
-    "keep",
-    "metrics",
-    "metric_kimg",
-    "metric_samples",
-    "weights",
-    "device",
-    "start_seconds",
-    "ops",
-}
+def _refuse_without_effect(config: TrainingConfig, **augmentation: Any) -> None:
+    mode = config.augment.mode
+    without = {"none": ("augment_p", "pipe", "target"), "fixed": ("target",), "ada": ()}[mode]
+    given = [f"--{name.replace('_', '-')}" for name in without if augmentation[name] is not None]
+    if given:
+        raise ConfigError(f"{', '.join(given)}: without effect with --augment {mode}; leave it out")
+    if config.allow_partial and config.init_from is None:
+        raise ConfigError("--allow-partial: without effect without --init-from; leave it out")
 
 
 def _whole(option: str, text: str | None) -> int | None:
-    from shoegen.errors import ConfigError
-
     if text is None:
         return None
     if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(
-            f"{option}: got {text!r}, expected a whole number of at least 1, or auto to start a run"
-        )
+        raise ConfigError(f"{option}: got {text!r}, expected a whole number of at least 1, or auto")
     return int(text)

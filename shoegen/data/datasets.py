@@ -29,6 +29,7 @@ from shoegen.data.images import (
 )
 from shoegen.data.labels import LabelMap
 from shoegen.errors import ConfigError, DataError
+from shoegen.torch_utils.text import some
 
 
 def infinite_indices(n: int, seed: int, start: int = 0) -> Iterator[int]:
@@ -292,7 +293,7 @@ class ImageDataset:
     # ---- reporting ----
 
     def _unreadable(self, errors: dict[str, str]) -> DataError:
-        reasons = _some([f"{name}: {error}" for name, error in errors.items()], "; ")
+        reasons = some([f"{name}: {error}" for name, error in errors.items()], separator="; ")
         if len(errors) == len(self._found):
             return DataError(f"none of the {len(errors)} pictures in {self.path} can be used: {reasons}")
         return DataError(
@@ -319,30 +320,30 @@ class ImageDataset:
         for name, size in zip(self.names, self.sizes):
             examples.setdefault(size, []).append(name)
         by_count = sorted(examples.items(), key=lambda item: -len(item[1]))
-        listed = _some([f"{_format(size)} ({len(names)}, such as {names[0]})" for size, names in by_count])
+        listed = some([f"{_format(size)} ({len(names)}, such as {names[0]})" for size, names in by_count])
         return f"{len(examples)} sizes (width x height): {listed}" if len(examples) > 1 else f"size {listed}"
 
     def _describe(self) -> list[str]:
         height, width = self.image_shape[1:]
-        notes = [f"{_count(names)} {what} ({_some(names)})" for what, names in self.conversions.items()]
+        notes = [f"{_count(names)} {what} ({some(names)})" for what, names in self.conversions.items()]
         if len(set(self.sizes)) > 1:
             notes.append(f"pictures of {self._list_sizes()} resized to {width}x{height}")
         fitted: dict[str, list[str]] = {}
         for name, size in zip(self.names, self.sizes):
             for what in describe_fit(size, (height, width), self.fit):
                 fitted.setdefault(what, []).append(name)
-        notes += [f"{_count(names)} {what} ({_some(names)})" for what, names in sorted(fitted.items())]
+        notes += [f"{_count(names)} {what} ({some(names)})" for what, names in sorted(fitted.items())]
         if self.skipped:
-            reasons = _some([f"{name}: {error}" for name, error in self.skipped.items()], "; ")
+            reasons = some([f"{name}: {error}" for name, error in self.skipped.items()], separator="; ")
             notes.append(f"{_count(self.skipped)} left out ({reasons})")
         others = self._files.others
         if others:
-            notes.append(f"{len(others)} other file{'s' * (len(others) > 1)} ignored ({_some(others)})")
+            notes.append(f"{len(others)} other file{'s' * (len(others) > 1)} ignored ({some(others)})")
         notes += self._classes.notes
         if self.class_names:
             counts = [f"{name} {count}" for name, count in self._classes.count(self.names).items()]
             notes.append(
-                f"{len(counts)} classes: {_some(counts, limit=10)}; conditional training uses them, "
+                f"{len(counts)} classes: {some(counts, limit=10)}; conditional training uses them, "
                 "--classes none does not"
             )
         return notes
@@ -392,12 +393,6 @@ def _parse_resolution(resolution: int | Size | None) -> Size | None:
 def _format(size: Iterable[int]) -> str:
     height, width = size
     return f"{width}x{height}"
-
-
-def _some(items: list[str], separator: str = ", ", limit: int = 3) -> str:
-    """The first few, and how many more."""
-    more = [f"and {len(items) - limit} more"] if len(items) > limit else []
-    return separator.join(items[:limit] + more)
 
 
 def _count(pictures: Iterable[str]) -> str:

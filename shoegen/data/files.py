@@ -125,7 +125,7 @@ def _find_pictures(names: list[str]) -> tuple[list[str], list[str]]:
     known: tuple[str, ...] = ("dataset.json",)
     if any(name.startswith("images/") for name in pictures):
         pictures = [name for name in pictures if name.startswith("images/")]
-        known += ("masks/", "labels.json", "attributes.json")
+        known += ("masks/", "labels.json", "attributes.json", "annotations.json")
     taken = set(pictures)
     return pictures, [name for name in names if name not in taken and not name.startswith(known)]
 

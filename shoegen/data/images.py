@@ -34,7 +34,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 
 # Not all that Pillow knows: some formats start other programs (EPS runs Ghostscript).
-_READ_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+READ_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _WRITE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _open_lock = threading.Lock()
@@ -106,7 +106,7 @@ def decode_picture(data: bytes, *, channels: int = 3, max_pixels: int = MAX_PIXE
     Raises:
         DataError: the reason alone; the caller knows the picture's name.
     """
-    image = _open(data, _READ_FORMATS, max_pixels)
+    image = open_picture(data, READ_FORMATS, max_pixels)
     conversions = []
     sixteen_bit = ";16" in _raw_mode(image)
     mode = f"{image.format} {_MODE_NAMES.get(image.mode, image.mode)}{' 16-bit' * sixteen_bit}"
@@ -179,7 +179,7 @@ def decode_part_map(data: bytes, labels: LabelMap) -> np.ndarray:
     Raises:
         DataError: the reason alone; the caller knows the file's name.
     """
-    image = _open(data, ("PNG",), MAX_PIXELS)
+    image = open_picture(data, ("PNG",), MAX_PIXELS)
     raw_mode = _raw_mode(image)
     # Pillow stretches 2- and 4-bit greyscale to 0..255, which would change the classes.
     if image.mode not in ("P", "L", "1") or raw_mode in ("L;2", "L;4"):
@@ -227,7 +227,7 @@ def _read_source(source: Source, name: str | None) -> tuple[bytes, str]:
         raise DataError(f"cannot read {name}: {error.strerror or error}; check the file") from error
 
 
-def _open(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Image.Image:
+def open_picture(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Image.Image:
     """Opens a picture without decoding its pixels."""
     if not data:
         raise DataError("the file is empty")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -11,10 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from shoegen.data.annotations.overlay import overlay
 from shoegen.data.classes import find_classes
 from shoegen.data.datasets import choose_subset
 from shoegen.data.files import PictureFiles
-from shoegen.data.images import Size, decode_image, decode_picture, fit_image, image_grid, same_aspect
+from shoegen.data.images import (
+    Size,
+    decode_image,
+    decode_picture,
+    fit_image,
+    fit_part_map,
+    image_grid,
+    same_aspect,
+)
 from shoegen.data.labels import LabelMap
 from shoegen.data.loading import map_ahead
 from shoegen.data.prepare import pixel_digest
@@ -39,7 +48,7 @@ class Inspection:
         duplicates: groups of pictures with equal pixels.
         classes: how many pictures each class has; empty where there are none.
         part_maps: how many pictures have a part map that is in order; None where there are none at all.
-        part_map_classes: the names of the part maps' classes.
+        part_map_classes: the share of all pixels that each class of the part maps has, by its name.
         offenders: every file that is not as it should be.
         notes: what else a user should know.
         recommendations: what to do.
@@ -57,7 +66,7 @@ class Inspection:
     duplicates: list[list[str]] = field(default_factory=list)
     classes: dict[str, int] = field(default_factory=dict)
     part_maps: int | None = None
-    part_map_classes: list[str] = field(default_factory=list)
+    part_map_classes: dict[str, float] = field(default_factory=dict)
     offenders: list[Offender] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     recommendations: list[str] = field(default_factory=list)
@@ -75,9 +84,12 @@ def inspect(
     source: str | Path,
     *,
     classes: str | Path = "auto",
+    against: Sequence[str | Path] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Inspection:
     """Reads every picture and part map of a folder or zip file; `progress` hears how many of all are done.
+
+    Pictures that one of `against`, other splits of the same data, has too are bad: trained on, they test nothing.
 
     Raises:
         ConfigError: `classes` is nothing that `find_classes` knows.
@@ -92,9 +104,10 @@ def inspect(
         progress(done, len(files.pictures))
     _summarise(looks, found)
     _find_duplicates(looks, found)
+    for other in against:
+        _find_shared(looks, other)
     if labels is not None:
-        found.part_maps = sum(look.has_part_map for look in looks)
-        found.part_map_classes = list(labels.names)
+        _summarise_part_maps(looks, labels, found)
     found.offenders += [offender for look in looks if (offender := look.offender())]
     found.recommendations = _recommend(found, [look.size for look in looks if look.size])
     return found
@@ -103,14 +116,22 @@ def inspect(
 def contact_sheet(source: str | Path, *, count: int = 48, side: int = 128, seed: int = 0) -> np.ndarray:
     """(H, W, 3) uint8: up to `count` pictures taken by chance, in squares of `side` pixels, in the order of names.
 
+    Part maps, where there are any with their labels, are drawn over them.
+
     Raises:
         DataError: none of the pictures taken can be read.
     """
     files = PictureFiles(source)
+    labels = files.read_labels() if files.has_part_maps else None
 
     def tile(name: str) -> np.ndarray | None:
         try:
-            return fit_image(decode_image(files.read(name))[0], (side, side), "pad")
+            picture = decode_image(files.read(name))[0]
+            small = fit_image(picture, (side, side), "pad")
+            if labels is None:
+                return small
+            part_map = fit_part_map(files.read_part_map(name, labels, picture.shape[:2]), (side, side), "pad")
+            return overlay(small, part_map, part_map)
         except DataError:
             return None
 
@@ -132,12 +153,14 @@ class _Look:
     mode: str | None = None
     conversions: list[str] = field(default_factory=list)
     digest: bytes = b""
-    has_part_map: bool = False
+    part_map_pixels: np.ndarray | None = None  # (256,): of each class
     part_map_error: str | None = None
     twin: str | None = None
+    shared_with: list[str] = field(default_factory=list)
 
     def offender(self) -> Offender | None:
         bad = [reason for reason in (self.error, self.part_map_error) if reason]
+        bad += [f"{other} has the same picture" for other in self.shared_with]
         notable = self.conversions + ([f"same pixels as {self.twin}"] if self.twin else [])
         if not bad and not notable:
             return None
@@ -182,8 +205,8 @@ def _look(files: PictureFiles, name: str, labels: LabelMap | None) -> _Look:
     look.conversions, look.digest = decoded.conversions, pixel_digest(decoded.pixels)
     if labels is not None:
         try:
-            files.read_part_map(name, labels, look.size)
-            look.has_part_map = True
+            part_map = files.read_part_map(name, labels, look.size)
+            look.part_map_pixels = np.bincount(part_map.reshape(-1), minlength=256)
         except DataError as error:
             look.part_map_error = str(error)
     return look
@@ -217,6 +240,39 @@ def _find_duplicates(looks: list[_Look], found: Inspection) -> None:
             look.twin = first.name
         if others:
             found.duplicates.append([first.name, *(look.name for look in others)])
+
+
+def _find_shared(looks: list[_Look], other: str | Path) -> None:
+    files = PictureFiles(other)
+
+    def digest(name: str) -> bytes:
+        try:
+            return pixel_digest(decode_picture(files.read(name)).pixels)
+        except DataError:
+            return b""  # said when that split is inspected
+
+    theirs = set(map_ahead(digest, files.pictures))
+    for look in looks:
+        if look.digest and look.digest in theirs:
+            look.shared_with.append(str(other))
+
+
+def _summarise_part_maps(looks: list[_Look], labels: LabelMap, found: Inspection) -> None:
+    counts = [look.part_map_pixels for look in looks if look.part_map_pixels is not None]
+    pixels = np.sum([np.zeros(256, np.int64), *counts], axis=0)
+    found.part_maps = len(counts)
+    found.part_map_classes = {
+        name: int(pixels[index]) / max(int(pixels.sum()), 1) for index, name in enumerate(labels.names)
+    }
+    unused = [name for name, share in found.part_map_classes.items() if not share]
+    if unused and counts:
+        listed = ", ".join(unused[:5]) + ", …" * (len(unused) > 5)
+        found.notes.append(f"classes that no part map has: {len(unused)} ({listed})")
+    empty = [
+        look.name for look in looks if look.part_map_pixels is not None and not look.part_map_pixels[1:].any()
+    ]
+    if empty:
+        found.notes.append(f"part maps that are {labels.names[0]} alone: {len(empty)}, such as {empty[0]}")
 
 
 def _count(items: Any) -> dict[str, int]:

@@ -8,16 +8,22 @@ from dataclasses import dataclass, field
 from shoegen.errors import ConfigError
 from shoegen.torch_utils.config import JsonConfig
 
+MAX_CLASSES = 255  # the value 255 of a part map is `IGNORED`
+IGNORED = 255
+LOSSES = ("ce", "focal", "dice")
+SCHEDULES = ("onecycle", "cyclical", "constant")
+CLASS_WEIGHTS = ("none", "damped", "balanced")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SegmenterConfig(JsonConfig):
     """A network.
 
-    architecture: a name in `shoegen.segmentation.models.ARCHITECTURES`.
-    classes: how many labels it tells apart.
+    architecture: a name in `shoegen.segmentation.models.ARCHITECTURES`. classes: how many labels it tells apart.
     resolution: side in pixels of the squares it was trained on; pictures are brought to it before they are
     segmented. encoder, decoder_channels: of the U-Net, deepest stage first; one stage for each halving of
-    the picture.
+    the picture. width, blocks: of all others, channels as multiples of the paper's, and layers per stage; None: the
+    paper's. pretrained: the encoder began with weights of ImageNet, whose normalisation of pictures goes with them.
     """
 
     architecture: str = "unet"
@@ -25,12 +31,17 @@ class SegmenterConfig(JsonConfig):
     resolution: int = 128
     encoder: str = "tu-regnetx_002"
     decoder_channels: tuple[int, ...] = (96, 48, 32, 24, 12)
+    width: float = 1.0
+    blocks: tuple[int, ...] | None = None
+    pretrained: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decoder_channels", tuple(self.decoder_channels))  # JSON has lists only
-        if self.classes < 2:
+        if self.blocks is not None:
+            object.__setattr__(self, "blocks", tuple(self.blocks))
+        if not 2 <= self.classes <= MAX_CLASSES:
             raise ConfigError(
-                f"classes is {self.classes}, expected at least 2; give a labels file with more names"
+                f"classes is {self.classes}, expected 2 to {MAX_CLASSES}; give a labels file of as many names"
             )
         if self.resolution < 32:
             raise ConfigError(
@@ -38,11 +49,31 @@ class SegmenterConfig(JsonConfig):
             )
         if not 3 <= len(self.decoder_channels) <= 5:
             raise ConfigError(f"decoder_channels has {len(self.decoder_channels)} stages, expected 3 to 5")
+        if not 0 < self.width < math.inf:
+            raise ConfigError(f"width is {self.width}, expected more than 0; change --width")
+        if self.architecture == "unet" and (self.width != 1 or self.blocks is not None):
+            raise ConfigError("a U-Net has no --width; choose another --encoder, or another --arch")
+
+    def stages(self, of_paper: tuple[int, ...]) -> tuple[int, ...]:
+        """Layers per stage.
+
+        Raises:
+            ConfigError: `blocks` has another number of stages than the architecture, or an empty one.
+        """
+        blocks = of_paper if self.blocks is None else self.blocks
+        if len(blocks) != len(of_paper) or min(blocks) < 1:
+            raise ConfigError(
+                f"blocks is {blocks}, expected {len(of_paper)} numbers of at least 1, such as {of_paper}"
+            )
+        return blocks
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig(JsonConfig):
-    """Ranges of the random changes that `augment` makes; probabilities are per picture. See `augment`."""
+    """Ranges of the random changes that `augment` makes; probabilities are per picture. See `augment`.
+
+    The values given here are those for pictures before a plain background, see `AUGMENTATIONS`.
+    """
 
     flip: float = 0.0  # off: the heel stays at its end
     rotation: float = 6.0  # degrees, standard deviation
@@ -60,15 +91,34 @@ class AugmentConfig(JsonConfig):
     cutout: float = 0.15  # probability
 
 
+_NOTHING = AugmentConfig(
+    rotation=0, scale=0, aspect=0, shift=0, background=0, patches=0, color=0, blur=0, low_resolution=0, noise=0,
+    cutout=0,
+)  # fmt: skip
+AUGMENTATIONS = {
+    "studio": AugmentConfig(),
+    # The scene behind people is real and belongs to them; they walk both ways, and come near and far.
+    "street": AugmentConfig(
+        flip=0.5, rotation=8.0, scale=0.35, shift=0.1, background=0, patches=0, color=0.6, blur=0.15,
+        low_resolution=0.15, smallest=64, largest=256, noise=0.2, cutout=0.2,
+    ),
+    "none": _NOTHING,
+}  # fmt: skip
+"""By kind of pictures: "studio" before a plain background of class 0, "street" in any surroundings."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(JsonConfig):
     """A training run. Progress is counted in images shown.
 
     data: folder or zip with part maps; the model's classes are its labels. images: how many to show.
-    batch: images per step. init_from: a segmenter.safetensors to start from, "default" for the shipped one.
-    learning_rate: the peak of the one-cycle schedule. val_share: share of the data held out for validation.
-    dice: weight of the Dice loss beside cross-entropy. weight_damping: class weights are frequency^−damping.
-    evaluate_every, save_every, log_every: in images.
+    batch: images per step, over all processes. init_from: a segmenter to start from, "default" for the shipped one.
+    learning_rate: the highest of the schedule. schedule, cycle: see `schedules.learning_rate`; cycle in images, None
+    for 8 passes over the data. val_share: share of the data held out for validation.
+    loss: see `parse_loss`. class_weights: of cross-entropy and focal loss, by class frequency: "none", "damped"
+    (frequency^−¼), "balanced" (1 / frequency), or a number for each class.
+    patience: after so many evaluations without a better mean IoU the run ends; None: never.
+    log_every, evaluate_every, save_every: in images.
     """
 
     data: str
@@ -77,10 +127,13 @@ class TrainingConfig(JsonConfig):
     images: int = 60_000
     batch: int = 16
     learning_rate: float = 2e-3
+    schedule: str = "onecycle"
+    cycle: int | None = None
     weight_decay: float = 1e-2
-    dice: float = 1.0
-    weight_damping: float = 0.25
+    loss: str = "ce+dice"
+    class_weights: str | tuple[float, ...] = "damped"
     val_share: float = 0.05
+    patience: int | None = None
     seed: int = 0
     skip_bad: bool = False
     init_from: str | None = None
@@ -102,5 +155,65 @@ class TrainingConfig(JsonConfig):
             raise ConfigError(f"val_share is {self.val_share}, expected between 0 and 1; change --val-share")
         if not 0 < self.learning_rate < math.inf:
             raise ConfigError(f"learning_rate is {self.learning_rate}, expected more than 0; change --lr")
+        if self.schedule not in SCHEDULES:
+            raise ConfigError(f"--schedule: got {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
+        if self.cycle is not None and (self.schedule != "cyclical" or self.cycle < 2 * self.batch):
+            raise ConfigError(
+                f"--cycle: got {self.cycle} with --schedule {self.schedule}, expected at least two batches of images, "
+                "and --schedule cyclical"
+            )
+        if self.patience is not None and self.patience < 1:
+            raise ConfigError(f"--patience: got {self.patience}, expected at least 1 evaluation")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed is {self.seed}, expected 0 to 2³² − 1; change --seed")
+        parse_loss(self.loss)
+        self._check_class_weights()
+
+    def _check_class_weights(self) -> None:
+        if isinstance(self.class_weights, str):
+            if self.class_weights not in CLASS_WEIGHTS:
+                raise ConfigError(
+                    f"--class-weights: got {self.class_weights!r}, expected {', '.join(CLASS_WEIGHTS)}, or a number "
+                    "for each class such as 0.1,1,2"
+                )
+            return
+        object.__setattr__(self, "class_weights", tuple(self.class_weights))
+        if not all(0 <= weight < math.inf for weight in self.class_weights) or not any(self.class_weights):
+            raise ConfigError(
+                f"--class-weights: got {self.class_weights}, expected numbers from 0 on, not all 0"
+            )
+
+    def check_batch(self, processes: int) -> int:
+        """Pictures of a batch that each process gets.
+
+        Raises:
+            ConfigError: the processes cannot share it alike, or one would get a single picture.
+        """
+        share, rest = divmod(self.batch, processes)
+        if rest or share < 2:
+            raise ConfigError(
+                f"--batch: got {self.batch}, expected a multiple of the {processes} processes, at least 2 pictures for "
+                "each (batch normalisation needs two)"
+            )
+        return share
+
+
+def parse_loss(text: str) -> dict[str, float]:
+    """ "ce+0.5*dice" → {"ce": 1.0, "dice": 0.5}.
+
+    Raises:
+        ConfigError: not a sum of `LOSSES`, each at most once, with weights above 0.
+    """
+    terms: dict[str, float] = {}
+    for term in text.replace(" ", "").split("+"):
+        weight, _, name = term.rpartition("*")
+        try:
+            value = float(weight) if weight else 1.0
+        except ValueError:
+            value = math.nan
+        if name not in LOSSES or name in terms or not 0 < value < math.inf:
+            raise ConfigError(
+                f"--loss: got {text!r}, expected {', '.join(LOSSES)} or a sum such as ce+dice or focal+0.5*dice"
+            )
+        terms[name] = value
+    return terms

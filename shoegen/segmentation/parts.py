@@ -1,4 +1,4 @@
-"""The part segmenter in use: pictures of shoes → part maps."""
+"""A segmenter in use: pictures → part maps."""
 
 from __future__ import annotations
 
@@ -13,13 +13,27 @@ from shoegen.data.labels import LabelMap
 from shoegen.errors import ConfigError, DataError, FileFormatError
 from shoegen.segmentation.config import SegmenterConfig
 from shoegen.segmentation.models import build_segmenter
+from shoegen.segmentation.overlay import Overlay
 from shoegen.torch_utils.pixels import from_pixels
 from shoegen.torch_utils.tensors import load_tensors, save_tensors
 
-DEFAULT_PATH = Path(__file__).parent.parent / "assets" / "segmenter.safetensors"
+MODEL_FILE = "segmenter.safetensors"  # in a run folder
+DEFAULT_PATH = Path(__file__).parent.parent / "assets" / MODEL_FILE
 KIND = "segmenter"
 
 Images = np.ndarray | torch.Tensor
+
+
+def is_segmenter(path: str | Path) -> bool:
+    """Whether a file is a segmenter, or a run folder holds one."""
+    path = Path(path)
+    if path.is_dir():
+        return (path / MODEL_FILE).is_file()
+    try:
+        load_tensors(path, kind=KIND)
+    except FileFormatError:
+        return False
+    return True
 
 
 class PartSegmenter:
@@ -27,6 +41,7 @@ class PartSegmenter:
 
         segmenter = PartSegmenter.load()
         part_map = segmenter.segment(image)  # (H, W, 3) uint8 → (H, W) uint8
+        segmenter.overlay(image)  # shown in a notebook
 
     Attributes: net, config, labels, device.
     """
@@ -45,12 +60,14 @@ class PartSegmenter:
 
     @classmethod
     def load(cls, path: str | Path = "default", device: str | torch.device = "cpu") -> PartSegmenter:
-        """Reads a segmenter.safetensors; "default" is the one that ships with shoegen.
+        """Reads a segmenter.safetensors, also out of a run folder; "default" is the one that ships with shoegen.
 
         Raises:
             FileFormatError: the file is not there, damaged, or of another kind.
         """
         path = DEFAULT_PATH if str(path) == "default" else Path(path)
+        if path.is_dir():
+            path = path / MODEL_FILE
         if not path.is_file():
             raise FileFormatError(
                 f"no segmenter at {path}; train one with `shoegen train-segmenter`, or give its path"
@@ -111,6 +128,16 @@ class PartSegmenter:
             maps.append(logits.argmax(1).to(torch.uint8).cpu().numpy())
         part_maps = np.concatenate(maps)
         return part_maps[0] if isinstance(images, np.ndarray) and images.ndim == 3 else part_maps
+
+    def overlay(self, image: np.ndarray) -> Overlay:
+        """A picture (H, W, 3) uint8 with its part map over it, which a notebook shows.
+
+        Raises:
+            DataError: it has another shape or type.
+        """
+        if image.ndim != 3:
+            raise DataError(f"got an array {image.shape}, expected one picture: uint8 (H, W, 3)")
+        return Overlay(image, self.segment(image), self.labels)
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) in [−1, 1] → (N, classes, h, w), the longer side as in training."""

@@ -1,230 +1,308 @@
-"""Training a segmenter. Progress is counted in images shown.
+"""Training a segmenter, on one device or on many. Progress is counted in images shown.
 
 A resumed run is the uninterrupted one, bit for bit on CPU.
 """
 
 from __future__ import annotations
 
-import itertools
+import contextlib
+import json
 import math
+import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from shoegen.data.datasets import ImageDataset, infinite_indices
-from shoegen.data.labels import LabelMap
-from shoegen.errors import ConfigError, DataError, FileFormatError, TrainingError
-from shoegen.segmentation.augment import augment
-from shoegen.segmentation.config import TrainingConfig
-from shoegen.segmentation.losses import SegmentationLoss, class_weights
-from shoegen.segmentation.metrics import ConfusionMatrix
-from shoegen.segmentation.models import build_segmenter
-from shoegen.segmentation.parts import PartSegmenter
+from shoegen.data.images import image_grid, write_image
+from shoegen.errors import ConfigError, TrainingError
+from shoegen.segmentation.config import SegmenterConfig, TrainingConfig
+from shoegen.segmentation.data import Batch, SegmentationData
+from shoegen.segmentation.models.pretrained import find_weights
+from shoegen.segmentation.overlay import tint
+from shoegen.segmentation.parts import MODEL_FILE, PartSegmenter
+from shoegen.segmentation.range_test import RangeTest, range_test
+from shoegen.segmentation.trainer import KIND, Trainer
 from shoegen.torch_utils.devices import pick_device
-from shoegen.torch_utils.memory import keep_freed_memory
+from shoegen.torch_utils.distributed import START_SECONDS, World, join_world
+from shoegen.torch_utils.files import check_writable, write_json
+from shoegen.torch_utils.memory import is_out_of_memory, keep_freed_memory, peak_memory_gb
 from shoegen.torch_utils.pixels import from_pixels
 from shoegen.torch_utils.progress import LiveProgress
-from shoegen.torch_utils.run_folder import RunFolder
+from shoegen.torch_utils.run_folder import RunFolder, check_new_run
+from shoegen.torch_utils.signals import StopRequest
 
-MODEL_FILE = "segmenter.safetensors"
+SAMPLES = 8
+SHOW_SECONDS = 10.0
 
 
-def train(config: TrainingConfig, out: str | Path, *, device: str = "auto") -> Path:
-    """Trains a segmenter in a new run folder, returns the path of the best one.
+def train(
+    config: TrainingConfig,
+    out: str | Path,
+    *,
+    pretrained: bool | None = False,
+    device: str = "auto",
+    start_seconds: float = START_SECONDS,
+    dry_run: bool = False,
+) -> Path | None:
+    """Trains a segmenter in a new run folder until `config.images` were shown.
+
+    The first process returns the path of the best one, by mean IoU, once there is one; the others None. SIGTERM or
+    Ctrl-C saves and returns. Processes that torchrun starts again after a crash go on with the run that it began.
+
+    Args:
+        config: what to train on what; the data's labels decide about the number of classes.
+        out: the run folder.
+        pretrained: begin with ImageNet weights of the encoder: True: they must be had; None: if they can be had.
+        device: auto, cpu or cuda.
+        start_seconds: how long the processes of a training wait for one another at its start.
+        dry_run: check everything and say what would be done.
 
     Raises:
-        ConfigError, DataError, OutputError: before the training starts.
-        TrainingError: the loss is not finite.
+        ConfigError, DataError, FileFormatError, OutputError: before the training starts.
+        TrainingError: gradients stay NaN or infinite, memory does not suffice, or a process is lost.
     """
-    data = open_data(config)
-    config = replace(config, model=replace(config.model, classes=len(_labels(data))))
-    trainer = Trainer(config, data, device)
-    with RunFolder.create(out, config.to_dict(), kind="segmenter") as run:
-        return _train(trainer, run)
+    with join_world(device, start_seconds=start_seconds) as world:
+        if world.share(world.is_first and world.restarts > 0 and world.remembers("run begun")):
+            return _resume(world, out, {}, device)
+        if world.is_first:
+            check_new_run(out)
+        config = replace(config, data=os.path.abspath(config.data))  # for a resume from elsewhere
+        trainer, data, notes = _begin(config, world, device, pretrained)
+        if dry_run:
+            if world.is_first:
+                print(_describe_run(trainer, notes))
+            return None
+        with contextlib.ExitStack() as stack:
+            values = trainer.config.to_dict()
+            run = stack.enter_context(RunFolder.create(out, values, kind=KIND)) if world.is_first else None
+            if run:
+                world.remember("run begun")
+            return _train(trainer, data, run, notes)
 
 
-def resume(out: str | Path, *, device: str = "auto") -> Path:
+def resume(
+    out: str | Path, *, device: str = "auto", start_seconds: float = START_SECONDS, **changes: Any
+) -> Path | None:
     """Goes on with the run in `out` from its newest checkpoint; what its config.json says, holds.
+
+    The number of processes may be another one than before.
+
+    Args:
+        changes: fields of the configuration that differ from now on, such as `images` and `patience`.
+        out, device, start_seconds: as for `train`.
 
     Raises: as `train`, and FileFormatError where the checkpoint is damaged or of another network.
     """
-    with RunFolder.resume(out, kind="segmenter") as run:
-        config = TrainingConfig.from_dict(run.config)
-        if run.state is None:
-            trainer = Trainer(config, open_data(config), device)
+    with join_world(device, start_seconds=start_seconds) as world:
+        return _resume(world, out, changes, device)
+
+
+def _resume(world: World, out: str | Path, changes: dict[str, Any], device: str) -> Path | None:
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(RunFolder.resume(out, kind=KIND)) if world.is_first else None
+        # The first process alone reads the checkpoint: the others may not see the folder.
+        values, state = world.share((run.config, run.state) if run else None)
+        config = replace(TrainingConfig.from_dict(values), **changes)
+        if state is None:
+            trainer, data, notes = _begin(config, world, device, config.model.pretrained)
         else:
-            config = replace(config, init_from=None)  # that file may be gone by now
-            trainer = Trainer(config, open_data(config), device)
-            trainer.load_state_dict(run.state)
-        return _train(trainer, run)
-
-
-def open_data(config: TrainingConfig) -> ImageDataset:
-    """The run's data at the model's resolution."""
-    data = ImageDataset(
-        config.data, resolution=config.model.resolution, fit="pad", part_maps=True, skip_bad=config.skip_bad
-    )
-    if len(data) < config.batch + 1:
-        raise DataError(f"{config.data} has {len(data)} pictures, expected more than --batch {config.batch}")
-    return data
-
-
-class Trainer:
-    """All that changes in training: network, optimiser, schedule, and how many images were shown."""
-
-    def __init__(self, config: TrainingConfig, data: ImageDataset, device: str = "auto"):
-        self.config, self.data, self.labels = config, data, _labels(data)
-        if config.model.classes != len(self.labels):
-            raise ConfigError(
-                f"{config.data} has {len(self.labels)} classes, the run {config.model.classes}; "
-                "start a new run with another --out"
-            )
-        self.device = pick_device(device)
-        torch.manual_seed(config.seed)
-        # NHWC convolutions are a third faster on CPU.
-        network = _new_network(config, self.labels)
-        self.net = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        order = np.random.default_rng(config.seed).permutation(len(data))
-        held_out = min(max(1, round(config.val_share * len(data))), len(data) - config.batch)
-        self.val_indices, self.train_indices = order[:held_out], order[held_out:]
-
-        weights = class_weights(self._frequencies(), config.weight_damping)
-        self.loss = SegmentationLoss(weights, config.dice).to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        steps = math.ceil(config.images / config.batch)
-        # One step more than is taken: the scheduler looks one ahead.
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, config.learning_rate, total_steps=steps + 1, pct_start=0.1
-        )
-        self.chance = torch.Generator(self.device)
-        self.images = 0
-        self.best = -1.0
-
-    def train_step(self, indices: np.ndarray) -> float:
-        """One batch: augment, predict, descend. Returns the loss."""
-        images, part_maps = self._load(indices)
-        # Seeded anew for each step, so that a resumed run needs no generator's state.
-        self.chance.manual_seed(
-            int(np.random.SeedSequence([self.config.seed, self.images]).generate_state(1)[0])
-        )
-        images, part_maps = augment(images, part_maps, self.config.augment, self.chance)
-        logits = self.net(images.contiguous(memory_format=torch.channels_last))  # N, classes, H, W
-        loss = self.loss(logits, part_maps)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        self.schedule.step()
-        self.images += len(images)
-        return loss.item()
-
-    @torch.inference_mode()
-    def evaluate(self) -> ConfusionMatrix:
-        """On the pictures held out, as they are."""
-        confusion = ConfusionMatrix(len(self.labels))
-        self.net.eval()
-        for start in range(0, len(self.val_indices), self.config.batch):
-            images, part_maps = self._load(self.val_indices[start : start + self.config.batch])
-            predicted = self.net(images.contiguous(memory_format=torch.channels_last)).argmax(1)
-            confusion.update(predicted.cpu().numpy(), part_maps.cpu().numpy())
-        self.net.train()
-        return confusion
-
-    def batches(self) -> Iterator[np.ndarray]:
-        """Indices of the training pictures, shuffled anew in each epoch, from where `images` stands."""
-        order = infinite_indices(len(self.train_indices), self.config.seed, self.images)
-        while True:
-            yield self.train_indices[list(itertools.islice(order, self.config.batch))]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "net": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "best": self.best,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Raises FileFormatError where the state is that of another network."""
-        try:
-            self.net.load_state_dict(state["net"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
-            self.best, self.images = state["best"], state["images"]
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise FileFormatError(
-                "the checkpoint is of another network; start a new run with another --out"
-            ) from error
-
-    def segmenter(self) -> PartSegmenter:
-        """A copy of the network as it stands."""
-        net = build_segmenter(self.config.model)
-        net.load_state_dict(self.net.state_dict())
-        return PartSegmenter(net, self.config.model, self.labels)
-
-    def _load(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """float32 (N, 3, H, W) in [−1, 1] and int64 (N, H, W)."""
-        images = torch.from_numpy(np.stack([self.data[int(i)] for i in indices]))
-        part_maps = torch.from_numpy(np.stack([self.data.part_map(int(i)) for i in indices]))
-        return from_pixels(images.to(self.device)), part_maps.to(self.device).long()
-
-    def _frequencies(self) -> torch.Tensor:
-        """(classes,) shares of the pixels of the training pictures."""
-        counts = np.zeros(len(self.labels))
-        for i in self.train_indices:
-            counts += np.bincount(self.data.part_map(int(i)).ravel(), minlength=len(counts))
-        return torch.from_numpy(counts / counts.sum()).float()
-
-
-def _train(trainer: Trainer, run: RunFolder) -> Path:
-    keep_freed_memory()
-    config = trainer.config
-    best_path = run.path / MODEL_FILE
-    losses: list[float] = []
-    started, first = time.monotonic(), trainer.images
-    batches = trainer.batches()
-    with LiveProgress("training", config.images, unit="images", done=trainer.images) as progress:
-        for note in trainer.data.notes:
-            progress.message(f"note: {note}")
-        while trainer.images < config.images:
-            # Step
-            losses.append(trainer.train_step(next(batches)))
-            if not math.isfinite(losses[-1]):
-                raise TrainingError(
-                    f"the loss became {losses[-1]} after {trainer.images} images; go on from the last "
-                    f"checkpoint with --resume, or start anew with a --lr below {config.learning_rate:g}"
+            data = SegmentationData(config, world)
+            if state.get("data") != data.fingerprint:
+                raise ConfigError(
+                    f"{config.data} is not the data set that the run began with ({len(data.dataset)} pictures of "
+                    f"{len(data.labels)} classes now); restore it, or start anew with --init-from"
                 )
-            done = trainer.images >= config.images
+            trainer = Trainer(config, data.labels, data.frequencies(), pick_device(device), world)
+            trainer.load_state_dict(state)
+            notes = _notes(trainer, data)
+        if trainer.is_stale:
+            raise ConfigError(
+                f"the run stopped since {trainer.stale} evaluations were no better; go on with a higher --patience"
+            )
+        return _train(trainer, data, run, notes)
 
-            # Report
+
+def find_learning_rate(
+    config: TrainingConfig,
+    out: str | Path,
+    *,
+    pretrained: bool | None = False,
+    device: str = "auto",
+    start_seconds: float = START_SECONDS,
+) -> RangeTest:
+    """A learning-rate range test: its figures and plot go to the folder `out`, as lr_find.json and lr_find.png.
+
+    Args and Raises: as for `train`.
+    """
+    out = Path(out)
+    with join_world(device, start_seconds=start_seconds) as world:
+        if world.is_first:
+            check_writable(out / "lr_find.json")
+        trainer, data, notes = _begin(config, world, device, pretrained)
+        keep_freed_memory()
+        with (
+            LiveProgress("learning-rate range test", 1, unit="test", on=world.is_first) as progress,
+            data.batches(trainer.rows, 0) as batches,
+            _explain_memory(trainer),
+        ):
+            for note in notes:
+                progress.message(note)
+            result = range_test(trainer, (_on_device(batch, trainer) for batch in batches), progress.update)
+        if world.is_first:
+            write_json(out / "lr_find.json", result.to_dict())
+            write_image(out / "lr_find.png", result.plot())
+        return result
+
+
+# ---- how a run begins ----
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What the weights of a new run begin as; what it is said about them."""
+
+    model: SegmenterConfig
+    encoder: dict[str, torch.Tensor] | None = None
+    segmenter: PartSegmenter | None = None
+    note: str = "training starts from scratch"
+
+
+def _begin(
+    config: TrainingConfig, world: World, device: str, pretrained: bool | None
+) -> tuple[Trainer, SegmentationData, list[str]]:
+    """A trainer at its start, its data, and what a user should know of them."""
+    place = pick_device(device)
+    config.check_batch(world.size)
+    data = SegmentationData(config, world)
+    config = replace(config, model=replace(config.model, classes=len(data.labels)))
+    if config.schedule == "cyclical" and config.cycle is None:
+        config = replace(config, cycle=max(8 * len(data.train), 2 * config.batch))
+    start = world.share(_choose_start(config, pretrained) if world.is_first else None)
+    config = replace(config, model=start.model)
+    trainer = Trainer(config, data.labels, data.frequencies(), place, world)
+    note = start.note
+    if start.encoder is not None:
+        assert trainer.net.encoder is not None
+        trainer.net.encoder.load_state_dict(start.encoder, strict=False)
+    if start.segmenter is not None:
+        note = f"{config.init_from}: {trainer.init_from(start.segmenter)}"
+    return trainer, data, [*_notes(trainer, data), note]
+
+
+def _choose_start(config: TrainingConfig, pretrained: bool | None) -> _Start:
+    if config.init_from is not None:
+        segmenter = PartSegmenter.load(config.init_from)
+        wanted, there = config.model.to_dict(), segmenter.config.to_dict()
+        model = replace(segmenter.config, classes=config.model.classes, resolution=config.model.resolution)
+        own = {"classes", "resolution", "pretrained"}
+        differs = [name for name in wanted if name not in own and wanted[name] != there[name]]
+        if differs:
+            raise ConfigError(
+                f"--init-from {config.init_from} is of another network: its {differs[0]} is {there[differs[0]]}, got "
+                f"{wanted[differs[0]]}; train the same one, or leave it out"
+            )
+        return _Start(model, segmenter=segmenter)
+    model = replace(config.model, pretrained=False)
+    if pretrained is False:
+        return _Start(model)
+    found = find_weights(model)
+    if not isinstance(found, str):
+        return _Start(replace(model, pretrained=True), found[0], note=f"the encoder starts from {found[1]}")
+    if pretrained:
+        raise ConfigError(f"--pretrained: no ImageNet weights for the encoder: {found}; leave it out")
+    return _Start(model, note=f"no ImageNet weights for the encoder: {found}; training starts from scratch")
+
+
+def _notes(trainer: Trainer, data: SegmentationData) -> list[str]:
+    config, world = trainer.config, trainer.world
+    processes = f", {world.size} processes" if world.size > 1 else ""
+    millions = sum(each.numel() for each in trainer.net.parameters()) / 1e6
+    return [
+        *(f"note: {note}" for note in data.dataset.notes),
+        f"{config.model.architecture} of {millions:.1f} million parameters, {len(data.labels)} classes; "
+        f"{len(data.train)} pictures to learn from and {len(data.val)} to validate on at {config.model.resolution} px, "
+        f"batch {config.batch}, on {trainer.device}{processes}",
+    ]
+
+
+def _describe_run(trainer: Trainer, notes: list[str]) -> str:
+    """What `--dry-run` prints."""
+    steps = math.ceil(trainer.config.images / trainer.config.batch)
+    last = f"{trainer.config.images} images would be {steps} steps; nothing was written"
+    return "\n".join([json.dumps(trainer.config.to_dict(), indent=2), *notes, last])
+
+
+# ---- the run ----
+
+
+def _train(
+    trainer: Trainer,
+    data: SegmentationData,
+    run: RunFolder | None,  # of the first process
+    notes: list[str],
+) -> Path | None:
+    config, world = trainer.config, trainer.world
+    keep_freed_memory()
+    with (
+        LiveProgress(
+            "training", config.images, unit="images", done=trainer.images, on=world.is_first
+        ) as progress,
+        data.batches(trainer.rows, trainer.images) as batches,
+        StopRequest() as stop,
+    ):
+        for note in notes:
+            progress.message(note)
+        done = trainer.images >= config.images
+        shown = reported = time.monotonic()
+        reported_images, waited = trainer.images, 0.0
+        while not done:
+            # Learn.
+            asked = time.monotonic()
+            batch = next(batches)
+            waited += time.monotonic() - asked
+            with _explain_memory(trainer):
+                trainer.train_step(*_on_device(batch, trainer))
+            (stopping,) = world.any(stop.asked)
+            done = trainer.images >= config.images or stopping
+
+            # Report.
             if done or _due(config.log_every, trainer):
-                speed = (trainer.images - first) / (time.monotonic() - started)
-                rate = float(trainer.schedule.get_last_lr()[0])
-                loss = sum(losses) / len(losses)
-                losses.clear()
-                run.log(trainer.images, {"loss": loss, "learning_rate": rate, "images_per_second": speed})
-                progress.update(trainer.images, f"loss {loss:.3f}  {speed:.1f} images/s")
+                elapsed = time.monotonic() - reported
+                figures = _figures(trainer)
+                figures["images_per_second"] = (trainer.images - reported_images) / elapsed
+                figures["data_wait"] = waited / elapsed
+                if run:
+                    run.log(trainer.images, figures)
+                progress.update(trainer.images, _describe(figures))
+                shown = reported = time.monotonic()
+                reported_images, waited = trainer.images, 0.0
+            elif time.monotonic() - shown >= SHOW_SECONDS:
+                shown = time.monotonic()
+                progress.update(trainer.images, f"loss {trainer.means.peek()['loss']:.3f}")
 
-            # Evaluate
-            if done or _due(config.evaluate_every, trainer):
-                confusion = trainer.evaluate()
-                run.log(trainer.images, {f"val/{k}": v for k, v in confusion.figures(trainer.labels).items()})
-                progress.message(_validation_line(trainer, confusion))
-                if confusion.mean_iou > trainer.best:
-                    trainer.best = confusion.mean_iou
-                    trainer.segmenter().save(best_path)
+            # Evaluate.
+            evaluating = not stopping and (done or _due(config.evaluate_every, trainer))
+            if evaluating:
+                for line in _evaluate(trainer, data, run):
+                    progress.message(line)
+                if trainer.is_stale:
+                    done = True
+                    progress.message(f"stopped: {trainer.stale} evaluations in a row were no better")
 
-            # Save
-            if done or _due(config.save_every, trainer):
-                run.save_checkpoint(trainer.images, trainer.state_dict())
-    return best_path
+            # Save.
+            if run and (done or evaluating or _due(config.save_every, trainer)):
+                protect = {int(trainer.best["images"])} if trainer.best else set()
+                state = {"data": data.fingerprint, **trainer.state_dict()}
+                run.save_checkpoint(trainer.images, state, protect=protect)
+            if stopping:
+                progress.message(f"stopped at {trainer.images} images, saved; go on with --resume")
+    best = run.path / MODEL_FILE if run else None
+    return best if best and best.exists() else None
 
 
 def _due(every: int, trainer: Trainer) -> bool:
@@ -232,27 +310,76 @@ def _due(every: int, trainer: Trainer) -> bool:
     return trainer.images // every > (trainer.images - trainer.config.batch) // every
 
 
-def _validation_line(trainer: Trainer, confusion: ConfusionMatrix) -> str:
-    pairs = zip(trainer.labels.names, confusion.iou, strict=True)
-    classes = "  ".join(f"{name} {iou:.3f}" for name, iou in pairs)
+def _on_device(batch: Batch, trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
+    images, part_maps = (torch.from_numpy(each).to(trainer.device) for each in batch)
+    return from_pixels(images), part_maps.long()
+
+
+def _figures(trainer: Trainer) -> dict[str, float]:
+    """What happened since the last report."""
+    figures = {name: value for name, value in trainer.means.take().items() if math.isfinite(value)}
+    figures["learning_rate"] = trainer.optimizer.param_groups[0]["lr"]
+    figures["nonfinite_updates"] = float(sum(trainer.updates.nonfinite.values()))
+    figures["peak_memory_gb"] = peak_memory_gb(trainer.device)
+    return figures
+
+
+def _describe(figures: dict[str, float]) -> str:
+    loss = f"{figures['loss']:.3f}" if "loss" in figures else "not finite"
+    bad = f"  {figures['nonfinite_updates']:.0f} gradients not finite" if figures["nonfinite_updates"] else ""
     return (
-        f"{trainer.images} images: pixel accuracy {confusion.pixel_accuracy:.3f}, "
-        f"mean IoU {confusion.mean_iou:.3f} ({classes})"
+        f"{figures['images_per_second']:.1f} images/s  data {figures['data_wait']:.0%}  "
+        f"{figures['peak_memory_gb']:.1f} GB  loss {loss}  rate {figures['learning_rate']:.2g}{bad}"
     )
 
 
-def _labels(data: ImageDataset) -> LabelMap:
-    assert data.labels is not None  # part maps were asked for
-    return data.labels
+def _evaluate(trainer: Trainer, data: SegmentationData, run: RunFolder | None) -> Iterator[str]:
+    """Logs the figures of the network as it stands and keeps it if it is the best so far; lines to show."""
+    confusion = trainer.evaluate(data.validation(len(trainer.rows)))
+    best = trainer.judge(confusion.mean_iou)
+    if run is None:
+        return
+    figures = confusion.figures(trainer.labels)
+    run.log(trainer.images, {f"val/{name}": value for name, value in figures.items()})
+    write_json(
+        run.path / "confusion.json",
+        {
+            "images": trainer.images,
+            "classes": list(trainer.labels.names),
+            "counts": confusion.counts.tolist(),
+        },
+    )
+    _write_samples(trainer, data, run)
+    if best:
+        trainer.segmenter().save(run.path / MODEL_FILE)
+    assert trainer.best is not None
+    before = (
+        "the best so far" if best else f"best {trainer.best['mean_iou']:.3f} at {trainer.best['images']:.0f}"
+    )
+    yield (
+        f"validation at {trainer.images} images: pixel accuracy {confusion.pixel_accuracy:.3f}, mean IoU "
+        f"{confusion.mean_iou:.3f}, mean Dice {confusion.mean_dice:.3f} ({before})"
+    )
+    yield confusion.table(trainer.labels)
 
 
-def _new_network(config: TrainingConfig, labels: LabelMap) -> nn.Module:
-    if config.init_from is None:
-        return build_segmenter(config.model)
-    start = PartSegmenter.load(config.init_from)
-    same_network = replace(start.config, resolution=config.model.resolution) == config.model
-    if not same_network or start.labels.names != labels.names:
-        raise ConfigError(
-            f"--init-from {config.init_from} is of another architecture or has other labels; leave it out"
-        )
-    return start.net.train().requires_grad_(True)
+def _write_samples(trainer: Trainer, data: SegmentationData, run: RunFolder) -> None:
+    """Pictures held out, each with its true and its predicted part map."""
+    images, part_maps = data.read(data.val[:SAMPLES])
+    tiles: list[np.ndarray] = []
+    for image, true, predicted in zip(images.transpose(0, 2, 3, 1), part_maps, trainer.predict(images)):
+        tiles += [image, tint(image, true, trainer.labels), tint(image, predicted, trainer.labels)]
+    write_image(run.path / "samples" / f"{trainer.images:09d}.png", image_grid(tiles, columns=6))
+
+
+@contextlib.contextmanager
+def _explain_memory(trainer: Trainer) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, TrainingError) or not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"out of memory with {len(trainer.rows)} pictures of {trainer.config.model.resolution} px on "
+            f"{trainer.device}; use a smaller --batch or --resolution, or more processes"
+        ) from error

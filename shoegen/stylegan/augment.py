@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from shoegen.errors import ConfigError
 from shoegen.ops import setup_filter, upfirdn2d, upsample2d
 from shoegen.stylegan.config import AugmentConfig
-from shoegen.stylegan.draws import Draws
+from shoegen.torch_utils.draws import Draws
 
 BLIT = ("xflip", "rotate90", "xint")
 GEOM = ("scale", "rotate", "aniso", "xfrac")

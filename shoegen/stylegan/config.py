@@ -61,6 +61,8 @@ class NetworkConfig(JsonConfig):
     def __post_init__(self) -> None:
         if not isinstance(self.resolution, int):  # JSON has lists, and squares have one name
             height, width = self.resolution
+            if not isinstance(height, int) or not isinstance(width, int):
+                raise ConfigError(f"resolution: got {self.resolution!r}, expected a side or (height, width)")
             square = int(height) if height == width else (int(height), int(width))
             object.__setattr__(self, "resolution", square)
         smallest_size(self.resolution)
@@ -121,6 +123,11 @@ class DiscriminatorConfig(NetworkConfig):
     architecture: Architecture = "resnet"
     mbstd_group: int = 4
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mbstd_group < 1:
+            raise ConfigError(f"--mbstd-group: got {self.mbstd_group}, expected at least 1")
+
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig(JsonConfig):
@@ -136,6 +143,10 @@ class AugmentConfig(JsonConfig):
     def __post_init__(self) -> None:
         if self.mode not in ("ada", "fixed", "none"):
             raise ConfigError(f"augment: got {self.mode!r}, expected ada, fixed or none")
+        if self.interval < 1 or not 0 < self.speed_kimg < math.inf:
+            raise ConfigError(
+                f"augment: got interval {self.interval} and speed_kimg {self.speed_kimg:g}, expected more than 0"
+            )
         if not 0 <= self.p <= 1 or not -1 <= self.target <= 1:
             raise ConfigError(
                 f"--augment-p {self.p:g}, --target {self.target:g}: expected a probability, and a target from -1 to 1"
@@ -178,13 +189,36 @@ class TrainingConfig(JsonConfig):
     ema_kimg: float = 10.0
     ema_rampup: float | None = 0.05
     seed: int = 0
+    snapshot_kimg: float = 4.0  # between two checkpoints
+    keep: int = 2  # checkpoints that stay, beside that of the best evaluation
+    metrics: str = "auto"  # what an evaluation measures, see `shoegen.metrics.monitor`
+    metric_kimg: float | None = None  # between two evaluations; None for every fifth checkpoint
+    metric_samples: int = 1000
+    weights: str | None = None  # of the networks that metrics see through
 
     def __post_init__(self) -> None:
-        if not 0 < self.learning_rate < math.inf or not 0 <= self.r1_gamma < math.inf:
+        if not isinstance(self.data, str):
+            raise ConfigError(f"--data: got {self.data!r}, expected a folder or zip file of pictures")
+        if not 0 <= self.ema_kimg < math.inf or not 0 <= (self.ema_rampup or 0) < math.inf:
+            raise ConfigError(f"--ema-kimg: got {self.ema_kimg:g}, expected at least 0")
+        if self.r1_interval < 1 or self.path_length_interval < 1 or self.path_length_batch_shrink < 1:
             raise ConfigError(
-                f"--lr {self.learning_rate:g}, --gamma {self.r1_gamma:g}: expected a learning rate above 0 and a "
-                "gamma of at least 0"
+                "r1_interval, path_length_interval, path_length_batch_shrink: expected at least 1"
             )
+        if not 0 < self.kimg < math.inf:
+            raise ConfigError(f"--kimg: got {self.kimg:g}, expected more than 0")
+        if not 0 < self.snapshot_kimg < math.inf:
+            raise ConfigError(f"--snapshot-kimg: got {self.snapshot_kimg:g}, expected more than 0")
+        if self.metric_kimg is not None and not 0 < self.metric_kimg < math.inf:
+            raise ConfigError(f"--metric-kimg: got {self.metric_kimg:g}, expected more than 0")
+        if self.keep < 1:
+            raise ConfigError(f"--keep: got {self.keep}, expected at least 1")
+        if self.precision != "float32" and not self.generator.num_fp16_res:
+            raise ConfigError(f"--precision {self.precision}: expected num_fp16_res of at least 1 too")
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"--lr: got {self.learning_rate:g}, expected a learning rate above 0")
+        if not 0 <= self.r1_gamma < math.inf:
+            raise ConfigError(f"--gamma: got {self.r1_gamma:g}, expected at least 0")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"--seed: got {self.seed}, expected a whole number from 0 to 2³² − 1")
         if self.precision not in get_args(Precision):
@@ -205,12 +239,15 @@ class TrainingConfig(JsonConfig):
         Raises:
             ConfigError: the batch cannot be divided so.
         """
-        group = min(self.discriminator.mbstd_group, self.batch) or 1
-        if self.batch < 1 or self.batch % (processes * group):
+        if not isinstance(self.batch, int) or self.batch < 1:
+            raise ConfigError(f"--batch: got {self.batch}, expected at least 1")
+        group = min(self.discriminator.mbstd_group, self.batch)
+        if self.batch % (processes * group):
+            fitting = -(-self.batch // (processes * group)) * processes * group
             each = f"the minibatch-deviation group {group}" + (
                 f" times {processes} processes" if processes > 1 else ""
             )
-            raise ConfigError(f"--batch: got {self.batch}, expected a multiple of {each}")
+            raise ConfigError(f"--batch: got {self.batch}, expected a multiple of {each}, such as {fitting}")
         per_process = self.batch // processes
         batch_gpu = min(self.batch_gpu or per_process, per_process)
         if batch_gpu < 1 or per_process % batch_gpu or batch_gpu % group:
@@ -372,6 +409,8 @@ def override(config: TrainingConfig, **changes: Any) -> TrainingConfig:
     """
     changes = {name: value for name, value in changes.items() if value is not None or name == "conv_clamp"}
     if "width" in changes:
+        if not 0 < changes["width"] <= 64:
+            raise ConfigError(f"--width: got {changes['width']:g}, expected more than 0 and at most 64")
         changes["channel_base"] = round(changes.pop("width") * 32768)
     own = {
         "generator": {"mapping_layers": "mapping_layers", "g_architecture": "architecture"},

@@ -12,9 +12,14 @@ def generator_loss(fake_logits: Tensor) -> Tensor:
     return F.softplus(-fake_logits).mean()
 
 
-def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """−log sigmoid(D(real)) − log(1 − sigmoid(D(fake))), averaged. (N, 1), (N, 1) → ()."""
-    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+def loss_on_real(real_logits: Tensor) -> Tensor:
+    """−log sigmoid(D(real)), averaged: the discriminator's share of real images. (N, 1) → ()."""
+    return F.softplus(-real_logits).mean()
+
+
+def loss_on_fake(fake_logits: Tensor) -> Tensor:
+    """−log(1 − sigmoid(D(fake))), averaged: the discriminator's share of fakes. (N, 1) → ()."""
+    return F.softplus(fake_logits).mean()
 
 
 def r1_penalty(real_logits: Tensor, real_images: Tensor) -> Tensor:

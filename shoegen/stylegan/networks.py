@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from shoegen.errors import ConfigError, FileFormatError
-from shoegen.ops import bias_act, conv2d_resample, downsample2d, modulated_conv2d, setup_filter, upsample2d
+from shoegen.ops import bias_act, conv_layer, downsample2d, modulated_conv2d, setup_filter, upsample2d
 from shoegen.stylegan.config import DiscriminatorConfig, GeneratorConfig, Size
 from shoegen.torch_utils.tensors import load_tensors, save_tensors, tensors_hash
 
@@ -74,17 +74,19 @@ class Conv2d(nn.Module):
         self.register_buffer("resample_filter", setup_filter([1, 3, 3, 1]))
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        x = conv2d_resample(
+        return conv_layer(
             x,
-            (self.weight * self.weight_gain).to(x.dtype),
-            self.resample_filter,
+            self.weight * self.weight_gain,
+            bias=self.bias,
+            resample_filter=self.resample_filter,
             up=self.up,
             down=self.down,
             padding=self.weight.shape[2] // 2,
             flip_weight=self.up == 1,  # as the official checkpoints store their weights
+            act=self.act,
+            gain=(math.sqrt(2) if self.act == "lrelu" else 1.0) * gain,
+            clamp=_times(self.clamp, gain),
         )
-        act_gain = math.sqrt(2) if self.act == "lrelu" else 1.0
-        return bias_act(x, self.bias, act=self.act, gain=act_gain * gain, clamp=_times(self.clamp, gain))
 
 
 class MappingNetwork(nn.Module):
@@ -170,7 +172,7 @@ class SynthesisLayer(nn.Module):
             noise = noise * self.noise_strength
         elif noise_mode == "const":
             noise = self.noise_const * self.noise_strength
-        x = modulated_conv2d(
+        return modulated_conv2d(
             x,
             self.weight,
             self.affine(w),
@@ -179,8 +181,11 @@ class SynthesisLayer(nn.Module):
             up=self.up,
             padding=1,
             flip_weight=self.up == 1,  # as the official checkpoints store their weights
+            bias=self.bias,
+            act="lrelu",
+            gain=math.sqrt(2) * gain,
+            clamp=_times(self.clamp, gain),
         )
-        return bias_act(x, self.bias, act="lrelu", gain=math.sqrt(2) * gain, clamp=_times(self.clamp, gain))
 
 
 class ToRGB(nn.Module):
@@ -197,8 +202,10 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(img_channels))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        x = modulated_conv2d(x, self.weight, self.affine(w) * self.weight_gain, demodulate=False)
-        return bias_act(x, self.bias, clamp=self.clamp)
+        styles = self.affine(w) * self.weight_gain
+        return modulated_conv2d(
+            x, self.weight, styles, demodulate=False, bias=self.bias, gain=1.0, clamp=self.clamp
+        )
 
 
 class SynthesisBlock(nn.Module):
@@ -225,7 +232,7 @@ class SynthesisBlock(nn.Module):
         if self.has_rgb:
             self.torgb = ToRGB(channels, config.img_channels, **shared)
         if not self.is_first and self.architecture == "resnet":
-            self.skip = Conv2d(in_channels, channels, 1, bias=False, up=2, clamp=config.conv_clamp)
+            self.skip = Conv2d(in_channels, channels, 1, bias=False, up=2)
 
     def forward(
         self,
@@ -421,7 +428,7 @@ class DiscriminatorBlock(nn.Module):
         self.conv0 = Conv2d(channels, channels, 3, act="lrelu", clamp=clamp)
         self.conv1 = Conv2d(channels, out_channels, 3, act="lrelu", down=2, clamp=clamp)
         if self.architecture == "resnet":
-            self.skip = Conv2d(channels, out_channels, 1, bias=False, down=2, clamp=clamp)
+            self.skip = Conv2d(channels, out_channels, 1, bias=False, down=2)
 
     def forward(
         self, x: Tensor | None, image: Tensor | None, dtype: torch.dtype

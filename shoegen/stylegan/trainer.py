@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +13,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shoegen.errors import ConfigError, FileFormatError, TrainingError
+from shoegen.errors import ConfigError, FileFormatError
 from shoegen.stylegan.augment import AugmentControl, AugmentPipe
 from shoegen.stylegan.config import TrainingConfig
-from shoegen.stylegan.draws import BatchDraws
-from shoegen.stylegan.loss import discriminator_loss, generator_loss, path_lengths, r1_penalty
+from shoegen.stylegan.loss import generator_loss, loss_on_fake, loss_on_real, path_lengths, r1_penalty
 from shoegen.stylegan.networks import Discriminator, Generator, NoiseMode
 from shoegen.stylegan.transfer import TransferReport, transfer
 from shoegen.torch_utils.distributed import World
+from shoegen.torch_utils.draws import BatchDraws
 from shoegen.torch_utils.statistics import RunningMeans
+from shoegen.torch_utils.updates import SafeUpdates
 
 KIND = "stylegan"
-MAX_SKIPPED = 20
+_ADVICE = (
+    "start anew with a lower --lr or a higher --gamma, perhaps with --init-from the last checkpoint, which is from "
+    "before"
+)
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,19 @@ class Trainer:
         config: the run's configuration.
         device: where to train.
         world: the processes that share the batch.
+        class_counts: pictures of each class.
     """
 
-    def __init__(self, config: TrainingConfig, device: torch.device, world: World | None = None) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        device: torch.device,
+        world: World | None = None,
+        *,
+        class_counts: Sequence[int] = (),
+    ) -> None:
         torch.manual_seed(config.seed)
+        self.class_counts = list(class_counts)
         self.config = config
         self.device = device
         self.world = world or World()
@@ -84,20 +97,26 @@ class Trainer:
         self.generator_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.generator_adam = _lazy_adam(self.generator, config.learning_rate, config.path_length_interval)
         self.discriminator_adam = _lazy_adam(self.discriminator, config.learning_rate, config.r1_interval)
+        self._updates: dict[nn.Module, SafeUpdates] = {
+            network: SafeUpdates(network, adam, self.world, name=name, advice=_ADVICE)
+            for network, adam, name in [
+                (self.generator, self.generator_adam, "generator"),
+                (self.discriminator, self.discriminator_adam, "discriminator"),
+            ]
+        }
         self._frozen = {
             id(each)
             for layer in _first_layers(self.discriminator, config.freeze_d)
             for each in layer.parameters()
         }
-        self.augment = AugmentPipe(config.augment.pipe).to(device) if config.augment.mode != "none" else None
+        pipe = AugmentPipe(config.augment.pipe).to(device)
+        self.augment = pipe if config.augment.mode != "none" else None
         if self.augment:
             self.augment.p = config.augment.p
         self.augment_control = AugmentControl(config.augment)
         self.noise_mode: NoiseMode = "random" if config.noise else "none"
         self.path_length_mean = torch.zeros([], device=device)
         self.means = RunningMeans()
-        self.nonfinite: dict[str, int] = {}  # by parameter, how often its gradient was NaN or infinite
-        self._skipped = {"generator": 0, "discriminator": 0}  # updates in a row
         self.steps = 0
         self.images = 0
 
@@ -119,7 +138,7 @@ class Trainer:
         share = 1 / len(self.passes)
 
         # Generator: make fakes that pass for real.
-        with self._update(self.generator, self.generator_adam):
+        with self._update(self.generator):
             w_means = []
             for rows, images_c in self._divide(c):
                 draws = self._draws("generator", rows)
@@ -130,7 +149,8 @@ class Trainer:
                 (loss * share).backward()
                 self.means.add("loss_g", loss)
                 del ws, fake_logits, loss  # so that the next pass finds their memory free
-        self.generator.mapping.track(self.world.add(torch.stack(w_means).mean(dim=0)) / self.world.size)
+        w_mean = self.world.add(torch.stack(w_means).mean(dim=0)) / self.world.size
+        self.generator.mapping.track(w_mean[None])
 
         # Generator, now and then: a step in W should move the image by a constant length.
         if config.path_length_weight and self.steps % config.path_length_interval == 0:
@@ -138,23 +158,26 @@ class Trainer:
 
         # Discriminator: tell real from fake.
         signs = torch.zeros([], device=self.device)
-        with self._update(self.discriminator, self.discriminator_adam):
+        with self._update(self.discriminator):
             for i, (rows, images_c) in enumerate(self._divide(c)):
                 draws = self._draws("discriminator", rows)
                 with torch.no_grad():
                     fake = self._synthesize(self._mixed_ws(draws, len(rows), images_c), draws)
-                real_logits = self._discriminate(real[self.passes[i].place], images_c, draws)
-                loss = discriminator_loss(real_logits, self._discriminate(fake, images_c, draws))
-                (loss * share).backward()
-                signs += real_logits.detach().sign().sum()
-                self.means.add("loss_d", loss)
-                self.means.add("r_t", real_logits.sign())
-                del fake, real_logits, loss
+                # One after the other: the gradients add up, and half the memory does.
+                on_fake = loss_on_fake(self._discriminate(fake, images_c, draws))
+                (on_fake * share).backward()
+                logits = self._discriminate(real[self.passes[i].place], images_c, draws)
+                on_real = loss_on_real(logits)
+                (on_real * share).backward()
+                signs += logits.detach().sign().sum()
+                self.means.add("loss_d", on_real + on_fake)
+                self.means.add("r_t", logits.sign())
+                del fake, logits, on_fake, on_real
         self.augment_control.observe(self.world.add(signs), config.batch)
 
         # Discriminator, now and then: be flat around real images.
         if config.r1_gamma and self.steps % config.r1_interval == 0:
-            with self._update(self.discriminator, self.discriminator_adam):
+            with self._update(self.discriminator):
                 for i, (rows, images_c) in enumerate(self._divide(c)):
                     images = real[self.passes[i].place].detach().requires_grad_()
                     logits = self._discriminate(images, images_c, self._draws("r1", rows))
@@ -170,28 +193,36 @@ class Trainer:
             self.augment.p = self.augment_control.adjust(self.steps, config.batch)
 
     def _path_length_step(self) -> None:
-        """Takes fewer images than the batch has; the mean length is that of the steps before."""
+        """Takes fewer images than the batch has.
+
+        Lengths are compared with the mean of the steps before, which does not depend on how the batch is divided; the
+        published code moves the mean first, by a hundredth of the difference.
+        """
         config = self.config
-        with self._update(self.generator, self.generator_adam):
+        whole = max(config.batch // config.path_length_batch_shrink, 1)
+        weight = config.path_length_weight * config.path_length_interval * self.world.size / whole
+        with self._update(self.generator):
             total = torch.zeros_like(self.path_length_mean)
             for index in range(len(self.passes)):
-                count = max(len(self.passes[index].rows) // config.path_length_batch_shrink, 1)
-                first = (self.world.rank * len(self.passes) + index) * count
-                whole = self.world.size * len(self.passes) * count
-                draws = self._draws("path length", list(range(first, first + count)), whole)
+                rows = _part(
+                    whole, self.world.rank * len(self.passes) + index, self.world.size * len(self.passes)
+                )
+                count = len(rows)
+                if not count:
+                    continue
+                draws = self._draws("path length", rows, whole)
                 c = self._random_classes(draws, count)
                 ws = self.generator.broadcast(self.generator.mapping(self._latents(draws, count), c))
                 images = self._synthesize(ws, draws)
                 noise = draws.normal("direction", tuple(images.shape), 1.0)
                 noise = noise / math.sqrt(images.shape[2] * images.shape[3])
                 lengths = path_lengths(images, ws, noise)
-                penalty = (lengths - self.path_length_mean).square().mean()
-                weight = config.path_length_weight * config.path_length_interval
-                (penalty * weight / len(self.passes)).backward()
-                total += lengths.detach().mean() / len(self.passes)
-                self.means.add("path_length_penalty", penalty)
-                del ws, images, lengths, penalty
-        mean = self.world.add(total) / self.world.size
+                penalties = (lengths - self.path_length_mean).square()
+                (penalties.sum() * weight).backward()
+                total += lengths.detach().sum()
+                self.means.add("path_length_penalty", penalties)
+                del ws, images, lengths, penalties
+        mean = self.world.add(total) / whole
         if mean.isfinite():
             self.path_length_mean = self.path_length_mean.lerp(mean, config.path_length_decay)
         self.means.add("path_length", self.path_length_mean)
@@ -210,10 +241,14 @@ class Trainer:
         return draws.normal("z", (count, self.config.generator.z_dim), 1.0)
 
     def _random_classes(self, draws: BatchDraws, count: int) -> Tensor | None:
+        """As frequent as in the data."""
         classes = self.config.generator.c_dim
         if not classes:
             return None
-        return F.one_hot(draws.uniform("class", (count,), 0, classes).long(), classes).float()
+        shares = torch.tensor(self.class_counts or [1] * classes, dtype=torch.float64).cumsum(dim=0)
+        places = draws.uniform("class", (count,), 0, 1).double().cpu() * shares[-1]
+        picked = torch.searchsorted(shares, places, right=True).clamp(max=classes - 1)
+        return F.one_hot(picked, classes).to(self.device, draws.dtype)
 
     def _mixed_ws(self, draws: BatchDraws, count: int, c: Tensor | None) -> Tensor:
         """ws of random latents; some change to those of a second latent at a random layer (style mixing)."""
@@ -237,33 +272,20 @@ class Trainer:
         return self.discriminator(self.augment(images, draws) if self.augment else images, c)
 
     @contextlib.contextmanager
-    def _update(self, network: nn.Module, adam: torch.optim.Adam) -> Iterator[None]:
-        """Within, losses are computed and their gradients summed up; then the network takes a step on all processes.
-
-        A gradient with NaN or infinite values is left out, on every process alike, and counted.
-        """
+    def _update(self, network: nn.Module) -> Iterator[None]:
+        """Within, losses are computed and their gradients summed up; then all processes take the network's step."""
         self.generator.requires_grad_(network is self.generator)
         for parameter in self.discriminator.parameters():
             parameter.requires_grad_(network is self.discriminator and id(parameter) not in self._frozen)
-        learning = {name: each for name, each in network.named_parameters() if each.requires_grad}
-        adam.zero_grad(set_to_none=True)
+        updates = self._updates[network]
+        updates.optimizer.zero_grad(set_to_none=True)
         yield
-        self.world.average_gradients(learning.values())
-        kind = "generator" if network is self.generator else "discriminator"
-        gradients = {name: each.grad for name, each in learning.items() if each.grad is not None}
-        if nn.utils.get_total_norm(list(gradients.values())).isfinite():
-            adam.step()
-            self._skipped[kind] = 0
-            return
-        self._skipped[kind] += 1
-        bad = [f"{kind}.{name}" for name, gradient in gradients.items() if not gradient.isfinite().all()]
-        for name in bad:
-            self.nonfinite[name] = self.nonfinite.get(name, 0) + 1
-        if self._skipped[kind] >= MAX_SKIPPED:
-            raise TrainingError(
-                f"the gradients of {_some(bad)} became NaN or infinite {MAX_SKIPPED} times in a row; start anew with "
-                "a lower --lr or a higher --gamma, perhaps with --init-from the last checkpoint, which is from before"
-            )
+        updates.apply()
+
+    @property
+    def nonfinite(self) -> dict[str, int]:
+        """By parameter, how often its gradient was NaN or infinite, so that the step was left out."""
+        return {name: count for each in self._updates.values() for name, count in each.nonfinite.items()}
 
     @torch.no_grad()
     def _average_weights(self) -> None:
@@ -297,6 +319,7 @@ class Trainer:
         Raises:
             FileFormatError: the state of another kind of training or of other networks.
         """
+        config = self.config
         if state.get("kind") != KIND:
             raise FileFormatError(f"got the state of a {state.get('kind')!r} training, expected {KIND!r}")
         try:
@@ -304,8 +327,23 @@ class Trainer:
                 getattr(self, name).load_state_dict(state[name])
             self.steps, self.images = state["steps"], state["images"]
             self.path_length_mean = state["path_length_mean"].to(self.device)
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise FileFormatError("the checkpoint is of other networks than this configuration's") from error
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FileFormatError(
+                "the checkpoint is of other networks than config.json's; restore the one that belongs to it, or start "
+                "anew with another --out and --init-from"
+            ) from error
+        # The configuration rules, should somebody have changed it since.
+        for adam, fresh in [
+            (
+                self.generator_adam,
+                _lazy_adam(self.generator, config.learning_rate, config.path_length_interval),
+            ),
+            (
+                self.discriminator_adam,
+                _lazy_adam(self.discriminator, config.learning_rate, config.r1_interval),
+            ),
+        ]:
+            adam.param_groups[0].update({name: fresh.defaults[name] for name in ("lr", "betas")})
         if self.augment:
             self.augment.p = self.augment_control.p
 
@@ -330,6 +368,11 @@ _STATEFUL = (
 )
 
 
+def _part(total: int, index: int, parts: int) -> list[int]:
+    """Those of 0 … total − 1 that the part gets; all parts differ by one at most."""
+    return list(range(index * total // parts, (index + 1) * total // parts))
+
+
 def _first_layers(discriminator: Discriminator, count: int) -> list[nn.Module]:
     """The convolutions nearest to the picture."""
     layers = [
@@ -351,7 +394,3 @@ def _lazy_adam(network: nn.Module, learning_rate: float, interval: int) -> torch
     return torch.optim.Adam(
         network.parameters(), lr=learning_rate * ratio, betas=(0.0, 0.99**ratio), eps=1e-8
     )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

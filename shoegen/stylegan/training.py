@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ from shoegen.torch_utils.distributed import START_SECONDS, World, join_world
 from shoegen.torch_utils.memory import keep_freed_memory, peak_memory_gb
 from shoegen.torch_utils.pixels import as_rgb, from_pixels, to_pixels
 from shoegen.torch_utils.progress import LiveProgress
-from shoegen.torch_utils.run_folder import RunFolder
+from shoegen.torch_utils.run_folder import RunFolder, check_new_run
 from shoegen.torch_utils.signals import StopRequest
 
 MODEL_FILE = "generator.safetensors"
@@ -42,16 +44,14 @@ SAMPLES = 32
 
 Evaluate = Callable[[Generator], dict[str, float]]
 """Quality figures of a generator; the first is the one whose least value counts as best."""
-Monitor = Callable[[ImageDataset], Evaluate]
+Monitor = Callable[[TrainingConfig], Callable[[ImageDataset], Evaluate] | None]
+"""Makes, of a configuration and then its data, what evaluates; see `shoegen.metrics.monitor`."""
 
 
 def train(
     config: TrainingConfig,
     out: str | Path,
     *,
-    snapshot_kimg: float = 4.0,
-    keep: int = 2,
-    metric_kimg: float | None = None,
     monitor: Monitor | None = None,
     device: str = "auto",
     start_seconds: float = START_SECONDS,
@@ -60,20 +60,18 @@ def train(
 ) -> Path | None:
     """Trains a generator in a new run folder until `config.kimg` thousands of real images have been shown.
 
-    Every `snapshot_kimg`, and at the end, the folder gets a checkpoint, a sample grid (`samples/000012.png`:
-    thousands of images) and `generator.safetensors`, whose path is returned. SIGTERM or Ctrl-C saves and returns.
+    Every `config.snapshot_kimg`, and at the end, the folder gets a checkpoint, a sample grid and
+    `generator.safetensors`, whose path the first process returns, and the others None. SIGTERM or Ctrl-C saves and
+    returns. Processes that torchrun starts again after a crash go on with the run that it began.
 
     Args:
         config: what to train on what; presets are in `shoegen.stylegan.config.PRESETS`.
         out: the run folder.
-        snapshot_kimg: thousands of images between two snapshots.
-        keep: how many checkpoints stay, beside that of the best evaluation.
-        metric_kimg: thousands of images between two evaluations; None for every fifth snapshot.
         monitor: makes what measures the averaged generator; the best one so far is kept as `best.safetensors`.
         device: auto, cpu or cuda.
         start_seconds: how long the processes of a training wait for one another at its start.
         auto_batch_gpu: find out how many images one pass can take in this device's memory.
-        dry_run: check everything and say what would be done; returns None.
+        dry_run: check everything and say what would be done.
 
     Raises:
         ConfigError, DataError, FileFormatError, OutputError: before the training starts.
@@ -81,57 +79,64 @@ def train(
             checkpoint is from before.
     """
     with join_world(device, start_seconds=start_seconds) as world:
+        if world.share(world.is_first and world.restarts > 0 and world.remembers("run begun")):
+            return _resume(world, out, {}, monitor, device)
+        if world.is_first:
+            check_new_run(out)
+        config = dataclasses.replace(config, data=os.path.abspath(config.data))  # for a resume from elsewhere
         config.check_batch(world.size)
-        plan = _Plan(snapshot_kimg, keep, metric_kimg)
-        plan.check(config.kimg)
+        prepare = monitor(config) if monitor else None
         place = _pick(device, world)
         _check_precision(config, place)
         data = _open_data(config, world)
         config = config.with_classes(len(data.class_names))
-        plan.evaluate = monitor(data) if monitor and world.is_first else None
+        evaluate = prepare(data) if prepare and world.is_first else None
         if auto_batch_gpu:
             config = dataclasses.replace(config, batch_gpu=world.share(largest_pass(config, place, world)))
-        trainer = Trainer(config, place, world)
+        trainer = Trainer(config, place, world, class_counts=_class_counts(data))
         report = _init(trainer)
         if dry_run:
             if world.is_first:
                 print(_describe_run(trainer, data))
             return None
         with _run_folder(world, lambda: RunFolder.create(out, config.to_dict(), kind=KIND)) as run:
-            return _train(trainer, data, run, Path(out), plan, report)
+            if world.is_first:
+                world.remember("run begun")
+            return _train(trainer, data, run, Saved(evaluate=evaluate), report)
 
 
 def resume(
     out: str | Path,
     *,
-    kimg: float | None = None,
-    batch_gpu: int | None = None,
-    snapshot_kimg: float = 4.0,
-    keep: int = 2,
-    metric_kimg: float | None = None,
     monitor: Monitor | None = None,
     device: str = "auto",
     start_seconds: float = START_SECONDS,
-) -> Path:
+    **changes: Any,
+) -> Path | None:
     """Goes on with the run in `out` from its newest checkpoint, on CPU bit for bit as if it had not stopped.
 
     The number of processes may be another one than before.
 
     Args:
-        kimg: to train longer, or less long, than the run's configuration says.
-        batch_gpu: images in one pass, if not as before; the gradients stay the same.
-        out, snapshot_kimg, keep, metric_kimg, monitor, device, start_seconds: as for `train`.
+        changes: fields of the configuration that differ from now on, such as `kimg`; those that change what is learned
+            make it another run.
+        out, monitor, device, start_seconds: as for `train`.
 
     Raises: as `train`.
     """
-    with (
-        join_world(device, start_seconds=start_seconds) as world,
-        _run_folder(world, lambda: RunFolder.resume(out, kind=KIND)) as run,
-    ):
+    with join_world(device, start_seconds=start_seconds) as world:
+        return _resume(world, out, changes, monitor, device)
+
+
+def _resume(
+    world: World, out: str | Path, changes: dict[str, Any], monitor: Monitor | None, device: str
+) -> Path | None:
+    with _run_folder(world, lambda: RunFolder.resume(out, kind=KIND)) as run:
         # The first process alone reads the checkpoint: the others may not see the folder.
         values, state = world.share((run.config, run.state) if run else None)
-        config = override(TrainingConfig.from_dict(values), kimg=kimg, batch_gpu=batch_gpu)
+        config = override(TrainingConfig.from_dict(values), **changes)
         config.check_batch(world.size)
+        prepare = monitor(config) if monitor else None
         place = _pick(device, world)
         _check_precision(config, place)
         data = _open_data(config, world)
@@ -140,57 +145,48 @@ def resume(
                 f"{config.data} has {len(data.class_names)} classes, the run began with {config.generator.c_dim}; "
                 "restore the data set, or start anew with --init-from"
             )
-        trainer = Trainer(config, place, world)
-        report, plan = None, _Plan(snapshot_kimg, keep, metric_kimg)
+        trainer = Trainer(config, place, world, class_counts=_class_counts(data))
+        saved, report = Saved(), None
         if state:
             trainer.load_state_dict(state)
-            if state.get("pictures") != len(data):
+            saved = Saved(best=state.get("best"), evaluated=state.get("evaluated", 0))
+            if state.get("data") != _fingerprint(data):
                 raise ConfigError(
-                    f"{config.data} has {len(data)} pictures, the run began with {state.get('pictures')}; restore the "
-                    "data set, or start anew with --init-from"
+                    f"{config.data} is not the data set that the run began with ({len(data)} pictures now); restore "
+                    "it, or start anew with --init-from"
                 )
-            plan.best = state["best"]
         else:
             report = _init(trainer)
-        plan.check(config.kimg, shown=trainer.images / 1000)
-        plan.evaluate = monitor(data) if monitor and world.is_first else None
-        return _train(trainer, data, run, Path(out), plan, report)
+        if not trainer.images < config.kimg * 1000:
+            raise ConfigError(
+                f"--kimg {config.kimg:g}: expected more than the {trainer.images / 1000:g} kimg that the run has shown"
+            )
+        saved.evaluate = prepare(data) if prepare and world.is_first else None
+        return _train(trainer, data, run, saved, report)
 
 
 @dataclass
-class _Plan:
-    """When to save and to evaluate, and the best evaluation so far."""
+class Saved:
+    """What a run knows of its evaluations.
 
-    snapshot_kimg: float
-    keep: int
-    metric_kimg: float | None
+    evaluate: measures, in the first process. best: metric, value, images. evaluated: images at the last one.
+    """
+
     evaluate: Evaluate | None = None
-    best: dict[str, Any] | None = None  # metric, value, images
-
-    def check(self, kimg: float, *, shown: float = 0) -> None:
-        if not shown < kimg < math.inf or not self.snapshot_kimg > 0:
-            raise ConfigError(
-                f"--kimg {kimg:g}, --snapshot-kimg {self.snapshot_kimg:g}: expected more than the {shown:g} kimg that "
-                "the run has shown, and snapshots more than 0 apart"
-            )
-        if self.keep < 1 or (self.metric_kimg is not None and not self.metric_kimg > 0):
-            raise ConfigError(
-                f"--keep {self.keep}, --metric-kimg {self.metric_kimg}: expected at least 1 checkpoint, and "
-                "evaluations more than 0 apart"
-            )
+    best: dict[str, Any] | None = None
+    evaluated: int = 0
 
 
 def _train(
     trainer: Trainer,
     data: ImageDataset,
     run: RunFolder | None,  # of the first process
-    out: Path,
-    plan: _Plan,
+    saved: Saved,
     transferred: TransferReport | None,
-) -> Path:
+) -> Path | None:
     config, world = trainer.config, trainer.world
-    total, snapshot = config.kimg * 1000, plan.snapshot_kimg * 1000
-    evaluation = (plan.metric_kimg or 5 * plan.snapshot_kimg) * 1000
+    total, snapshot = config.kimg * 1000, config.snapshot_kimg * 1000
+    evaluation = (config.metric_kimg or 5 * config.snapshot_kimg) * 1000
     keep_freed_memory()
     watch = Watch(config.augment)
     with (
@@ -209,7 +205,7 @@ def _train(
             first = np.stack([data[i] for i in range(min(SAMPLES, len(data)))])
             _write_samples(run, "reals", from_pixels(torch.from_numpy(first)))
         reported, reported_images = time.monotonic(), trainer.images
-        snapshots, evaluations = trainer.images // snapshot, trainer.images // evaluation
+        snapshots = trainer.images // snapshot
         for images, classes in batches:
             # Learn.
             with explain_memory(trainer):
@@ -218,7 +214,7 @@ def _train(
             stopping, reporting = world.any(stop.asked, elapsed >= REPORT_SECONDS)
             done = trainer.images >= total or stopping
             saving = done or trainer.images // snapshot > snapshots
-            evaluating = plan.evaluate and saving and (done or trainer.images // evaluation > evaluations)
+            due = trainer.images // evaluation > saved.evaluated // evaluation
 
             # Report.
             if reporting or saving:
@@ -235,21 +231,23 @@ def _train(
             # Save.
             if saving:
                 snapshots = trainer.images // snapshot
-                if run and evaluating and not stopping:
-                    for line in _evaluate(trainer, data, run, plan, watch):
+                if run and saved.evaluate and (due or done) and not stopping:
+                    for line in _evaluate(trainer, run, saved, saved.evaluate, watch):
                         progress.message(line)
-                    evaluations = trainer.images // evaluation
                 if run:
-                    _save(trainer, data, run, plan)
+                    _save(trainer, data, run, saved)
             if reporting or saving:
-                reported, reported_images = time.monotonic(), trainer.images  # saving does not count as slow training
+                reported, reported_images = (
+                    time.monotonic(),
+                    trainer.images,
+                )  # saving does not count as slow training
 
             # Done?
             if done:
                 if stopping:
                     progress.message(f"stopped at {trainer.images / 1000:g} kimg, saved; go on with --resume")
                 break
-    return out / MODEL_FILE
+    return run.path / MODEL_FILE if run else None
 
 
 # ---- the parts of a run ----
@@ -276,6 +274,8 @@ def _check_precision(config: TrainingConfig, device: torch.device) -> None:
     """Refuses what a device lacks, and sets how it multiplies."""
     if device.type == "cpu" and config.precision == "float16":
         raise ConfigError("--precision float16: CPUs lack it; use bfloat16 or float32, or a GPU")
+    if device.type == "cpu" and config.tf32:
+        raise ConfigError("--tf32: CPUs lack it; leave it out")
     torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = config.tf32
 
@@ -296,10 +296,24 @@ def _open_data(config: TrainingConfig, world: World) -> ImageDataset:
     )
 
 
+def _class_counts(data: ImageDataset) -> list[int]:
+    classes = [data.class_of(i) or 0 for i in range(len(data))] if data.class_names else []
+    return np.bincount(classes, minlength=len(data.class_names)).tolist() if classes else []
+
+
+def _fingerprint(data: ImageDataset) -> str:
+    """Whether it is the data set that a run began with."""
+    classes = [data.class_of(i) for i in range(len(data.names))] if data.class_names else None
+    text = json.dumps([data.content_hash, data.mirror, data.class_names, classes])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _init(trainer: Trainer) -> TransferReport | None:
     path = trainer.config.init_from
-    if not path:
+    if path is None:
         return None
+    if not path:
+        raise ConfigError("--init-from: got an empty path, expected a model")
     state = trainer.world.share(read_weights(path) if trainer.world.is_first else None)
     try:
         return trainer.init_from(state, allow_partial=trainer.config.allow_partial)
@@ -389,23 +403,21 @@ def _describe(figures: dict[str, float]) -> str:
 
 
 def _evaluate(
-    trainer: Trainer, data: ImageDataset, run: RunFolder, plan: _Plan, watch: Watch
+    trainer: Trainer, run: RunFolder, saved: Saved, evaluate: Evaluate, watch: Watch
 ) -> Iterator[str]:
     """Logs the figures of the averaged generator and keeps it if it is the best so far; lines to show."""
-    assert plan.evaluate is not None
-    figures = plan.evaluate(trainer.generator_ema)
-    if not figures:
-        return
+    figures = evaluate(trainer.generator_ema)
+    saved.evaluated = trainer.images
     run.log(trainer.images, figures)
     yield "  ".join(f"{name} {value:.5g}" for name, value in figures.items())
     yield from watch.advice(figures)
     metric, value = next(iter(figures.items()))
-    if plan.best is None or value < plan.best["value"]:
-        plan.best = {"metric": metric, "value": value, "images": trainer.images}
-        _save_generator(trainer, run.path / BEST_FILE, {"best": plan.best})
+    if saved.best is None or saved.best["metric"] != metric or value < saved.best["value"]:
+        saved.best = {"metric": metric, "value": value, "images": trainer.images}
+        _save_generator(trainer, run.path / BEST_FILE, {"best": saved.best})
 
 
-def _save(trainer: Trainer, data: ImageDataset, run: RunFolder, plan: _Plan) -> None:
+def _save(trainer: Trainer, data: ImageDataset, run: RunFolder, saved: Saved) -> None:
     config = trainer.config.generator
     z = torch.randn(SAMPLES, config.z_dim, generator=torch.Generator().manual_seed(0)).to(trainer.device)
     c = F.one_hot(torch.arange(SAMPLES) % config.c_dim, config.c_dim).to(z) if config.c_dim else None
@@ -414,12 +426,17 @@ def _save(trainer: Trainer, data: ImageDataset, run: RunFolder, plan: _Plan) -> 
             trainer.generator_ema(z[i : i + 8], None if c is None else c[i : i + 8])
             for i in range(0, SAMPLES, 8)
         ]
-    _write_samples(run, f"{trainer.images // 1000:06d}", torch.cat(images))
+    _write_samples(run, f"{trainer.images:09d}", torch.cat(images))
     _save_generator(trainer, run.path / MODEL_FILE, {})
-    state = {"pictures": len(data), "best": plan.best, **trainer.state_dict()}
+    state = {
+        "data": _fingerprint(data),
+        "best": saved.best,
+        "evaluated": saved.evaluated,
+        **trainer.state_dict(),
+    }
     # Last: once it is there, so is the rest.
-    best = {plan.best["images"]} if plan.best else set()
-    run.save_checkpoint(trainer.images, state, keep=plan.keep, protect=best)
+    best = {saved.best["images"]} if saved.best else set()
+    run.save_checkpoint(trainer.images, state, keep=trainer.config.keep, protect=best)
 
 
 def _save_generator(trainer: Trainer, path: Path, notes: dict[str, Any]) -> None:

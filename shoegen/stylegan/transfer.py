@@ -16,6 +16,7 @@ from shoegen.errors import FileFormatError
 from shoegen.stylegan.legacy import read_network
 from shoegen.stylegan.networks import Discriminator, Generator
 from shoegen.torch_utils.checkpoints import latest_checkpoint
+from shoegen.torch_utils.text import some
 
 
 @dataclass
@@ -36,7 +37,7 @@ class TransferReport:
         for name in ("grown", "missing", "mismatched", "unused"):
             names = getattr(self, name)
             if names:
-                parts.append(f"{len(names)} {name} ({_some(names)})")
+                parts.append(f"{len(names)} {name} ({some(names, 6)})")
         return "; ".join(parts)
 
 
@@ -150,10 +151,6 @@ def _widen_mapping(generator: Generator, weight: Tensor) -> None:
     layer.weight[:, :given] = weight * math.sqrt(
         layer.weight.shape[1] / given
     )  # inputs are scaled by their number
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def grow_generator(generator: Generator) -> None:

@@ -1,13 +1,16 @@
 """`shoegen inspect`, as a user calls it."""
 
+import csv
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from shoegen.cli import main
 from shoegen.data.images import encode_png, read_image
 
+from ..data.annotations.making import coco, photos, save
 from ..data.packs import as_folder, as_zip, labelled, picture, pictures, shoes
 
 
@@ -52,7 +55,9 @@ def test_unreadable(tmp_path):
 
 
 def test_part_maps(tmp_path):
-    assert "part maps: 2 in order, 7 classes (background, sole," in run(as_zip(tmp_path, shoes(2))).stdout
+    text = run(as_zip(tmp_path, shoes(2))).stdout
+    assert "part maps: 2 in order, 7 classes\n" in text
+    assert len([line for line in text.splitlines() if line.startswith("   ") and "%  " in line]) == 7
     files = shoes(2) | {"masks/01.png": b""}
     assert (
         "bad: images/01.png: masks/01.png: the file is empty" in run(as_zip(tmp_path, files), expect=1).stdout
@@ -107,3 +112,65 @@ def test_names_that_are_no_text(tmp_path):
     report = tmp_path / "r.csv"
     assert "bad: " in run(folder, "--report", report, expect=1).stdout
     assert len(report.read_text().splitlines()) == 3
+
+
+class TestAnnotations:
+    def test_in_order(self, tmp_path):
+        sheet = tmp_path / "sheet.png"
+        path = save(tmp_path / "c.json", coco(items=[{"bbox": [2, 3, 10, 6]}]))
+        text = run(path, "--images", photos(tmp_path, 1), "--out", sheet).stdout
+        assert text.startswith(f"{path}: coco, 1 images\ninstances:\n        1  shoe\nnote: polygon points")
+        assert f"0 errors, 0 warnings\nsheet: {sheet}\n" in text
+        assert read_image(sheet).shape[1] == 256
+
+    def test_findings(self, tmp_path):
+        report = tmp_path / "r.csv"
+        items = [{"id": index, "segmentation": [[1, 1]]} for index in range(8)]
+        path = save(tmp_path / "c.json", coco(items=items))
+        text = run(path, "--images", photos(tmp_path, 9), "--report", report, expect=1).stdout
+        assert "error: c.json: a.png: annotation 0: a polygon has 1 points, expected at least 3; draw" in text
+        assert "warning: c.json: b.png: the picture is not annotated; annotate it" in text
+        assert "3 more, see --report: the picture is not annotated" in text
+        assert "8 errors, 10 warnings" in text
+        with report.open() as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == 18
+        assert rows[0] | {"what": ""} == {
+            "severity": "error",
+            "file": "c.json",
+            "image": "a.png",
+            "what": "",
+            "mend": "draw it again or delete it",
+        }
+
+    def test_json(self, tmp_path):
+        path, report = save(tmp_path / "c.json", coco()), tmp_path / "r.json"
+        printed = json.loads(run(path, "--json", "--report", report).stdout)
+        assert printed["instances"] == {"shoe": 1}
+        assert json.loads(report.read_text()) == {**printed, "findings": []}
+
+    def test_masks(self, tmp_path):
+        mask = np.zeros((24, 20), np.uint8)
+        mask[:12] = 1
+        files = {"a.png": encode_png(mask), "labels.json": b'["background", "shoe"]'}
+        text = run(as_folder(tmp_path, files), "--images", photos(tmp_path, 1)).stdout
+        assert "index-png, 1 images\npart maps: 1\n   50.00%  background\n   50.00%  shoe\n" in text
+
+    def test_shared_pictures(self, tmp_path):
+        train, test = (save(tmp_path / f"{name}.json", coco()) for name in ("train", "test"))
+        assert f"a.png: it is in {test} too" in run(train, "--against", test, expect=1).stdout
+
+    @pytest.mark.parametrize(
+        ("content", "options", "message"),
+        [
+            ("{", [], "is not JSON"),
+            (coco(), ["--classes", "folders"], "--classes is for data sets of pictures"),
+            (coco(), ["--images", "nowhere"], "nowhere does not exist"),
+            (coco(), ["--out", "sheet.png"], "give them with --images"),
+        ],
+    )
+    def test_one_line(self, tmp_path, monkeypatch, content, options, message):
+        monkeypatch.chdir(tmp_path)
+        result = run(save(tmp_path / "c.json", content), *options, expect=1)
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1

@@ -86,9 +86,18 @@ class TestPartMaps:
     def test_in_order(self, tmp_path):
         found = inspect(as_zip(tmp_path, shoes(3)))
         assert found.part_maps == 3
-        assert found.part_map_classes == list(SHOE_PARTS.names)
+        assert list(found.part_map_classes) == list(SHOE_PARTS.names)
+        pixels = np.stack([part_map(index) for index in range(3)])
+        assert found.part_map_classes["sole"] == np.mean(pixels == 1)
+        assert sum(found.part_map_classes.values()) == pytest.approx(1)
         assert found.is_usable
         assert found.offenders == []
+
+    def test_what_is_missing_in_them(self, tmp_path):
+        empty = encode_part_map(np.zeros((16, 16), np.uint8), SHOE_PARTS)
+        found = inspect(as_zip(tmp_path, shoes(1) | {"masks/00.png": empty}))
+        assert "classes that no part map has: 6 (sole, heel, upper, shaft, opening, …)" in found.notes
+        assert "part maps that are background alone: 1, such as images/00.png" in found.notes
 
     def test_faults(self, tmp_path):
         files = shoes(4)
@@ -112,6 +121,18 @@ class TestPartMaps:
         assert found.is_usable == (content is None)
         said = found.notes if content is None else found.offenders[0].problems
         assert "labels.json" in said[0]
+
+
+def test_pictures_shared_by_splits(tmp_path):
+    train = as_zip(tmp_path, pictures(3))
+    twin = encode(Image.fromarray(picture(1)), "BMP")
+    test = as_folder(tmp_path, {"x.bmp": twin, "y.png": encode_png(picture(7)), "z.png": b""})
+    assert inspect(train).is_usable
+    found = inspect(train, against=[test])
+    assert [(each.file, each.problems) for each in found.offenders] == [
+        ("01.png", [f"{test} has the same picture"])
+    ]
+    assert not found.is_usable
 
 
 class TestClasses:
@@ -188,6 +209,15 @@ class TestSheet:
         assert sheet[:16, :16].tobytes() in tiles
         np.testing.assert_array_equal(sheet, contact_sheet(path, count=10, side=16))
         assert (sheet != contact_sheet(path, count=10, side=16, seed=1)).any()
+
+    def test_part_maps_are_drawn(self, tmp_path):
+        files = shoes(1)
+        plain = as_zip(tmp_path, {name: files[name] for name in files if name.startswith("images/")})
+        shown = contact_sheet(as_folder(tmp_path, files), side=16)
+        original = contact_sheet(plain, side=16)
+        background = part_map(0) == 0
+        np.testing.assert_array_equal(shown[background], original[background])
+        assert (shown[~background] != original[~background]).any(axis=1).all()
 
     def test_nothing_readable(self, tmp_path):
         with pytest.raises(DataError, match="a sheet needs some"):

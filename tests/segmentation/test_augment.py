@@ -4,27 +4,10 @@ import pytest
 import torch
 
 from shoegen.segmentation.augment import augment
-from shoegen.segmentation.config import AugmentConfig
+from shoegen.segmentation.config import AUGMENTATIONS, IGNORED, AugmentConfig
+from shoegen.torch_utils.draws import BatchDraws
 
-NOTHING = AugmentConfig(
-    **dict.fromkeys(
-        (
-            "flip",
-            "rotation",
-            "scale",
-            "aspect",
-            "shift",
-            "background",
-            "patches",
-            "color",
-            "blur",
-            "low_resolution",
-            "noise",
-            "cutout",
-        ),
-        0.0,
-    )
-)
+NOTHING = AUGMENTATIONS["none"]
 
 
 @pytest.fixture
@@ -37,9 +20,13 @@ def batch():
     return images, labels
 
 
+def draws(seed=0, rows=range(8)):
+    return BatchDraws((seed, "augment"), rows, 8, torch.device("cpu"))
+
+
 def run(batch, config, seed=0):
     images, labels = batch
-    return augment(images, labels, config, torch.Generator().manual_seed(seed))
+    return augment(images, labels, config, draws(seed))
 
 
 def test_nothing_asked_nothing_changed(batch):
@@ -57,7 +44,33 @@ def test_shapes_ranges_and_labels(batch):
     assert set(labels.unique().tolist()) <= {0, 3}
 
 
-def test_the_generator_alone_decides(batch):
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_rows_change_alike_in_any_company(batch, name):
+    config = AUGMENTATIONS[name]
+    images, labels = run(batch, config)
+    some = [5, 2]
+    alone, alone_labels = augment(batch[0][some], batch[1][some], config, draws(rows=some))
+    torch.testing.assert_close(alone, images[some])
+    assert torch.equal(alone_labels, labels[some])
+
+
+def test_street_pictures_keep_their_background(batch):
+    config = AUGMENTATIONS["street"]
+    assert (config.background, config.patches) == (0, 0)
+    assert config.flip > 0
+    images, labels = run(batch, config)
+    assert not torch.equal(images, batch[0])
+    assert not torch.equal(labels, batch[1])
+
+
+def test_ignored_pixels_stay_ignored(batch):
+    images, labels = batch
+    labels[labels == 3] = IGNORED
+    _, moved = run((images, labels), AugmentConfig(rotation=20))
+    assert set(moved.unique().tolist()) == {0, IGNORED}
+
+
+def test_the_draws_alone_decide(batch):
     before = torch.get_rng_state()
     first, again, other = (
         run(batch, AugmentConfig()),

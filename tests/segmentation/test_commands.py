@@ -6,12 +6,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from shoegen.cli import main
-from shoegen.cli.segment import _tint
-from shoegen.data.images import read_part_map, write_image
-from shoegen.data.labels import SHOE_PARTS
+from shoegen.data.images import read_part_map, write_image, write_part_map
+from shoegen.data.labels import SHOE_PARTS, LabelMap
 from shoegen.data.synthetic import render
 from shoegen.measure import ATTRIBUTES
-from shoegen.segmentation import training
+from shoegen.segmentation.parts import MODEL_FILE
 
 
 def run(*arguments, expect=0):
@@ -39,18 +38,12 @@ def test_segment_writes_part_maps_overlays_and_measures(tiny_run, folder, tmp_pa
     assert "2 part maps" in text
     assert "heel_height" in text
     names = {path.name for path in out.iterdir()}
-    assert names == {"shoe.png", "shoe.overlay.png", "shoe-2.png", "shoe-2.overlay.png"}
+    assert names == {"shoe.png", "shoe.overlay.png", "shoe-2.png", "shoe-2.overlay.png", "labels.json"}
+    assert LabelMap.read(out / "labels.json") == SHOE_PARTS
     assert read_part_map(out / "shoe.png", SHOE_PARTS).shape == (64, 64)
     found = json.loads(measures.read_text())
     assert list(found) == [str(folder / "a/shoe.png"), str(folder / "b/shoe.jpg")]
     assert all(values.keys() == ATTRIBUTES.keys() for values in found.values())
-
-
-def test_overlay_leaves_the_background():
-    image = np.full((2, 2, 3), 100, np.uint8)
-    tinted = _tint(image, np.array([[0, 1], [2, 3]], np.uint8), SHOE_PARTS)
-    assert (tinted[0, 0] == 100).all()
-    np.testing.assert_array_equal(tinted[0, 1], (100 + np.array(SHOE_PARTS.colors[1])) // 2)
 
 
 def test_segment_says_what_is_wrong(tiny_run, folder, tmp_path):
@@ -59,6 +52,9 @@ def test_segment_says_what_is_wrong(tiny_run, folder, tmp_path):
     assert "nothing at" in run("segment", tmp_path / "nothing", "--measure", *model, expect=1)
     assert "--out" in run("segment", folder, "--overlay", "--measure", *model, expect=1)
     assert "would overwrite" in run("segment", folder, "--out", folder / "a", *model, expect=1)
+    (tmp_path / "labels.json").write_text('["a", "b"]')
+    assert "labels.json of other classes" in run("segment", folder, "--out", tmp_path, *model, expect=1)
+    assert (tmp_path / "labels.json").read_text() == '["a", "b"]'
     (tmp_path / "empty").mkdir()
     assert "no pictures" in run("segment", tmp_path / "empty", "--measure", *model, expect=1)
     (tmp_path / "bad.png").write_bytes(b"\x89PNG")
@@ -66,25 +62,115 @@ def test_segment_says_what_is_wrong(tiny_run, folder, tmp_path):
     assert "no segmenter" in run("segment", folder, "--measure", "--model", tmp_path / "x", expect=1)
 
 
+def start_options(data, out, **changes):
+    options = {
+        "--data": data, "--out": out, "--resolution": 32, "--images": 16, "--batch": 4, "--val-share": 0.2, **changes
+    }  # fmt: skip
+    return ["train-segmenter", "--no-pretrained", *(part for option in options.items() for part in option)]
+
+
 def test_train_segmenter_and_resume(shoes, tmp_path):
-    options = ("--resolution", 32, "--images", 16, "--batch", 4, "--val-share", 0.2, "--seed", 3)
-    text = run("train-segmenter", "--data", shoes, "--out", tmp_path / "run", *options)
-    assert f"best segmenter: {tmp_path / 'run' / training.MODEL_FILE}" in text
-    assert json.loads((tmp_path / "run/config.json").read_text())["seed"] == 3
+    text = run(*start_options(shoes, tmp_path / "run", **{"--seed": 3, "--class-weights": "1,2,3,4,5,6,7"}))
+    assert f"best segmenter: {tmp_path / 'run' / MODEL_FILE}" in text
+    kept = json.loads((tmp_path / "run/config.json").read_text())
+    assert kept["seed"] == 3
+    assert kept["class_weights"] == [1, 2, 3, 4, 5, 6, 7]
     assert "best segmenter" in run("train-segmenter", "--out", tmp_path / "run", "--resume")
-    assert "--images" in run(
-        "train-segmenter", "--out", tmp_path / "run", "--resume", "--images", 32, expect=1
+    text = run("train-segmenter", "--out", tmp_path / "run", "--resume", "--images", 24)
+    assert "training 24/24 images" in text
+    assert "--lr" in run("train-segmenter", "--out", tmp_path / "run", "--resume", "--lr", 1, expect=1)
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(shoes, tmp_path):
+    text = run(
+        *start_options(shoes, tmp_path / "run", **{"--arch": "densenet", "--width": 0.25}), "--dry-run"
     )
+    assert '"architecture": "densenet"' in text
+    assert "19 pictures to learn from and 5 to validate on at 32 px" in text
+    assert "16 images would be 4 steps; nothing was written" in text
+    assert not (tmp_path / "run").exists()
 
 
-def test_train_segmenter_says_what_is_wrong(shoes, tmp_path):
+def test_many_classes_train_and_segment(tmp_path):
+    """More classes than colours that the eye can tell, pictures of several shapes, and a value that is not used."""
+    data = tmp_path / "data"
+    names = [f"thing {i}" for i in range(59)]
+    rng = np.random.default_rng(0)
+    for i in range(8):
+        part_map = rng.integers(0, 58, (6, 4 + i % 3), np.uint8).repeat(8, 0).repeat(8, 1)
+        write_image(data / "images" / f"{i}.png", np.stack([part_map * 4] * 3, 2))
+        write_part_map(data / "masks" / f"{i}.png", part_map, LabelMap.from_names(names))
+    (data / "labels.json").write_text(json.dumps(names))
+    text = run(
+        *start_options(data, tmp_path / "run", **{"--augment": "street", "--class-weights": "balanced"})
+    )
+    assert "59 classes" in text
+    out = tmp_path / "out"
+    run("segment", data / "images", "--model", tmp_path / "run", "--out", out, "--overlay")
+    assert read_part_map(out / "3.png", LabelMap.from_names(names)).shape == (48, 32)
+    text = run("segment", data / "images", "--model", tmp_path / "run", "--measure", expect=1)
+    assert "does not know a shoe's parts" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--arch": "x"}, "--arch"),
+        ({"--arch": "fcn", "--encoder": "resnet18"}, "--encoder is of the U-Net"),
+        ({"--encoder": "nothing"}, "no encoder 'nothing'"),
+        ({"--width": 0.5}, "a U-Net has no --width"),
+        ({"--loss": "mse"}, "--loss: got 'mse', expected ce, focal, dice or a sum"),
+        (
+            {"--class-weights": "fair"},
+            "--class-weights: got 'fair', expected none, damped, balanced, or a number",
+        ),
+        ({"--class-weights": "1,2"}, "--class-weights: got 2 weights, the data has 7 classes"),
+        ({"--class-weights": "1,x"}, "--class-weights: got '1,x'"),
+        ({"--schedule": "steps"}, "--schedule: got 'steps'"),
+        ({"--patience": 0}, "--patience: got 0"),
+        ({"--init-from": "nothing.safetensors"}, "no segmenter at nothing.safetensors"),
+        (
+            {"--init-from": "default", "--encoder": "tu-regnetx_004"},
+            "of another network: its encoder is tu-regnetx_002, got tu-regnetx_004",
+        ),
+        ({"--device": "tpu"}, "--device"),
+        ({"--out": "/proc/shoegen/run"}, "cannot make the folder"),
+    ],
+)
+def test_train_segmenter_says_what_is_wrong(shoes, tmp_path, changes, message):
+    text = run(*start_options(shoes, tmp_path / "run", **changes), expect=1)
+    assert text.splitlines()[-1].startswith("error: ")
+    assert message in text.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def labelled(folder, *sizes, value=1):
+    """Pictures with part maps of their own sizes."""
+    for i, (picture, part_map) in enumerate(sizes):
+        write_image(folder / "images" / f"{i}.png", np.zeros((*picture, 3), np.uint8))
+        (folder / "masks").mkdir(exist_ok=True)
+        Image.fromarray(np.full(part_map, value, np.uint8)).save(folder / "masks" / f"{i}.png")
+    (folder / "labels.json").write_text('["nothing", "something"]')
+    return folder
+
+
+def test_bad_part_maps_are_one_line(tmp_path):
+    same, other = ((8, 8), (8, 8)), ((8, 8), (8, 9))
+
+    def fails(data):
+        text = run(*start_options(data, tmp_path / "run"), expect=1)
+        assert not (tmp_path / "run").exists()
+        return text.splitlines()[-1]
+
     assert "--data" in run("train-segmenter", "--out", tmp_path / "run", expect=1)
-    assert "--arch" in run(
-        "train-segmenter", "--data", shoes, "--out", tmp_path / "run", "--arch", "x", expect=1
+    line = fails(labelled(tmp_path / "value", same, same, value=7))
+    assert "masks/0.png: value 7 at 64 pixels is no class" in line
+    assert "masks/1.png is 9x8, its picture 8x8" in fails(labelled(tmp_path / "size", same, other))
+    assert "1 picture: the training and the validation split need one each" in fails(
+        labelled(tmp_path / "one", same)
     )
     Image.new("RGB", (8, 8)).save(tmp_path / "lonely.png")
-    assert "error: " in run("train-segmenter", "--data", tmp_path, "--out", tmp_path / "run", expect=1)
-    assert not (tmp_path / "run").exists()
+    assert "labels.json" in fails(tmp_path)
 
 
 def test_segment_leaves_out_what_cannot_be_read_only_if_told(tiny_run, folder, tmp_path):

@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 import torch
 
+from shoegen.data.images import read_image
 from shoegen.data.labels import SHOE_PARTS, LabelMap
 from shoegen.errors import ConfigError, DataError, FileFormatError
 from shoegen.segmentation.config import SegmenterConfig
 from shoegen.segmentation.models import build_segmenter
-from shoegen.segmentation.parts import PartSegmenter
+from shoegen.segmentation.overlay import Overlay, tint
+from shoegen.segmentation.parts import PartSegmenter, is_segmenter
 from shoegen.torch_utils.tensors import load_tensors, save_tensors
 
 
@@ -49,6 +51,34 @@ def test_probabilities_are_interpolated_before_the_choice(segmenter):
     assert len({p % 4 for p in positions}) == 4
 
 
+def test_overlay_leaves_the_background():
+    image = np.full((2, 2, 3), 100, np.uint8)
+    tinted = tint(image, np.array([[0, 1], [2, 3]], np.uint8), SHOE_PARTS)
+    assert (tinted[0, 0] == 100).all()
+    np.testing.assert_array_equal(tinted[0, 1], (100 + np.array(SHOE_PARTS.colors[1])) // 2)
+
+
+def test_a_notebook_shows_the_overlay_over_its_legend(segmenter, picture):
+    overlay = segmenter.overlay(picture)
+    np.testing.assert_array_equal(overlay.part_map, segmenter.segment(picture))
+    assert sum(overlay.shares().values()) == pytest.approx(1)
+    shown = read_image(overlay._repr_png_())
+    np.testing.assert_array_equal(shown[:40, :30], tint(picture, overlay.part_map, SHOE_PARTS))
+    with pytest.raises(DataError, match="one picture"):
+        segmenter.overlay(picture[None])
+
+
+@pytest.mark.parametrize("classes", [2, 59])
+def test_the_legend_has_the_colour_of_every_class_that_is_there(classes):
+    labels = LabelMap.from_names([f"class {i}" for i in range(classes)])
+    part_map = np.arange(classes, dtype=np.uint8).reshape(1, -1)
+    shown = Overlay(np.zeros((1, classes, 3), np.uint8), part_map, labels).pixels[1:]
+    colors = {tuple(each) for each in shown.reshape(-1, 3).tolist()}
+    assert set(labels.colors[1:]) <= colors
+    nothing = Overlay(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8), labels)
+    assert len(nothing.pixels) == 4
+
+
 @pytest.mark.parametrize(
     "bad",
     [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((2, 3, 8, 8), np.uint8), torch.zeros(3, 8, 8)],
@@ -70,6 +100,14 @@ def test_half_precision_on_disk_changes_next_to_nothing(segmenter, tmp_path, pic
     assert {tensor.dtype for tensor in tensors.values() if tensor.ndim == 4} == {torch.float16}
     images = torch.rand(1, 3, 32, 32) * 2 - 1
     torch.testing.assert_close(loaded.logits(images), original.logits(images), atol=2e-2, rtol=2e-2)
+
+
+def test_a_segmenter_is_known_by_its_kind(tiny_run, tmp_path):
+    assert is_segmenter(tiny_run)
+    assert is_segmenter(tiny_run / "segmenter.safetensors")
+    assert not is_segmenter(tmp_path)
+    assert not is_segmenter(tiny_run / "config.json")
+    assert not is_segmenter("default")
 
 
 def test_files_that_are_no_segmenter(segmenter, tmp_path):

@@ -124,8 +124,10 @@ def test_overrides_reach_the_networks():
     ("change", "message"),
     [
         ({"img_channels": 2}, "img_channels: got 2"),
-        ({"width": 0.0}, "at least 1 channel"),
-        ({"precision": "float8"}, "--precision: got 'float8'"),
+        ({"width": 0.0}, "--width: got 0"),
+        ({"channel_base": 16}, "at least 1 channel"),
+        ({"precision": "float8", "num_fp16_res": 4}, "--precision: got 'float8'"),
+        ({"precision": "bfloat16"}, "expected num_fp16_res of at least 1"),
         ({"mapping_layers": 0}, "mapping_layers 0"),
         ({"style_mixing": 2.0}, "style_mixing 2"),
         ({"d_architecture": "vgg"}, "architecture: got 'vgg'"),

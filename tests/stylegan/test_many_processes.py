@@ -131,4 +131,14 @@ def test_a_batch_that_the_processes_cannot_share_is_refused_before_anything_is_m
     code, output = finish(launch(free_port, *start(shoes, out, kimg=1), processes=3))
     assert code != 0
     assert "error: rank 0: --batch: got 8, expected a multiple" in output
+    assert ", such as 12" in output
     assert not out.exists()
+
+
+def test_a_restart_does_not_go_on_with_a_run_that_is_not_its_own(shoes, tmp_path, free_port):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    code, output = finish(launch(free_port, *start(shoes, tmp_path / "run", kimg=1), restarts=1))
+    assert code != 0
+    assert output.count("holds a run already") == 2
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]

@@ -9,9 +9,9 @@ import torch
 
 from shoegen.errors import ConfigError, TrainingError
 from shoegen.stylegan.config import AugmentConfig, cpu_config, override
-from shoegen.stylegan.draws import BatchDraws
 from shoegen.stylegan.trainer import Trainer, divide_batch
 from shoegen.torch_utils.distributed import World
+from shoegen.torch_utils.draws import BatchDraws
 
 CPU = torch.device("cpu")
 
@@ -59,8 +59,28 @@ def assert_same_gradients(a, b, tolerance=1e-10):
     for phase_a, phase_b in zip(a, b, strict=True):
         scale = max(each.abs().max() for each in phase_a if each is not None)
         for x, y in zip(phase_a, phase_b, strict=True):
-            x, y = (torch.zeros(()) if each is None else each for each in (x, y))
+            assert (x is None) == (y is None)  # Adam passes over what has no gradient, but not over zeros
+            if x is None:
+                continue
             assert (x - y).abs().max() <= tolerance * scale
+
+
+def test_uneven_shares_of_the_path_length_add_up():
+    whole, passes = (gradients_of_a_step(small_config(mbstd_group=1, batch_gpu=n))[0] for n in (8, 1))
+    assert_same_gradients(whole, passes)
+
+
+def test_the_mean_of_w_is_tracked():
+    trainer = Trainer(small_config(), CPU)
+    for _ in range(3):
+        trainer.train_step(real_images(trainer.config), torch.eye(3)[torch.arange(8) % 3])
+    z, c = torch.randn(2000, 128), torch.eye(3)[torch.arange(2000) % 3]
+    with torch.no_grad():
+        mean = trainer.generator.mapping(z, c).mean(dim=0)
+    tracked = trainer.generator_ema.mapping.w_avg
+    assert tracked.std() > 0
+    share = 1 - 0.995**3  # of the mean, after three steps from zero
+    assert torch.corrcoef(torch.stack([tracked / share, mean]))[0, 1] > 0.5
 
 
 # The geometric part pads pictures as far as one of a pass needs: other roundings, which the deviation of nearly equal

@@ -62,8 +62,12 @@ def test_a_run_leaves_what_it_promises(shoes, tmp_path):
     state = load_checkpoint(latest_checkpoint(out))
     assert state["images"] == 200
     assert len(list(out.glob("*.pt"))) == 2
-    assert {path.name for path in (out / "samples").iterdir()} == {"reals.png", "000000.png"}
-    assert read_image(out / "samples" / "000000.png").std() > 0
+    assert {path.name for path in (out / "samples").iterdir()} == {
+        "reals.png",
+        "000000104.png",
+        "000000200.png",
+    }
+    assert read_image(out / "samples" / "000000200.png").std() > 0
     generator = Generator.load(out / "generator.safetensors")
     torch.testing.assert_close(generator.state_dict(), state["generator_ema"])
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
@@ -198,7 +202,7 @@ def grey(height, width):
     [
         ({"--resolution": 100}, "resolution: got 100, expected from 8"),
         ({"--data": "nothing.zip"}, "nothing.zip does not exist"),
-        ({"--kimg": 0}, "--kimg 0"),
+        ({"--kimg": 0}, "--kimg: got 0"),
         ({"--lr": "nan"}, "expected a learning rate above 0"),
         ({"--batch": 6}, "batch: got 6"),
         ({"--batch": 0}, "--batch: got 0"),
@@ -216,7 +220,7 @@ def grey(height, width):
         ({"--precision": "float16"}, "--precision float16: CPUs lack it"),
         ({"--metrics": "beauty"}, "metrics: got 'beauty', expected some of swd"),
         ({"--metrics": "is"}, "--metrics: got is, expected one of kid"),
-        ({"--keep": 0}, "--keep 0"),
+        ({"--keep": 0}, "--keep: got 0"),
         ({"--device": "tpu"}, "--device: got 'tpu'"),
         ({"--init-from": "nothing.pt"}, "cannot read nothing.pt"),
         ({"--out": "/proc/shoegen/run"}, "cannot make the folder"),
@@ -328,10 +332,10 @@ def test_a_data_set_that_changed_is_noticed(tmp_path):
     data = folder_of(tmp_path, *[grey(16, 16)] * 9)
     out = tmp_path / "run"
     assert train(*start_options(data, out, kimg=0.016), "--metrics", "none").exit_code == 0
-    (data / "0.png").unlink()
+    write_image(data / "0.png", grey(16, 16) + 1)
     result = train("--resume", "--kimg", 0.032, "--out", out)
     assert result.exit_code == 1
-    assert "has 8 pictures, the run began with 9" in result.stderr
+    assert "is not the data set that the run began with (9 pictures now)" in result.stderr
 
 
 LIMITED = """
@@ -398,3 +402,89 @@ def test_as_much_of_the_batch_as_fits_is_found(shoes, tmp_path):
     result = train(*start_options(shoes, tmp_path / "run", kimg=0.016), *options)
     assert result.exit_code == 0, result.output
     assert json.loads((tmp_path / "run" / "config.json").read_text())["batch_gpu"] == 8
+
+
+def test_a_resumed_run_keeps_what_it_was_started_with(shoes, tmp_path):
+    out = tmp_path / "run"
+    options = ["--keep", 3, "--snapshot-kimg", 0.008, "--metrics", "none"]
+    assert train(*start_options(shoes, out, kimg=0.04), *options).exit_code == 0
+    assert train("--resume", "--kimg", 0.064, "--out", out).exit_code == 0
+    assert sorted(path.name for path in out.glob("*.pt")) == [
+        f"checkpoint-{images:09d}.pt" for images in (48, 56, 64)
+    ]
+    assert not any("swd" in line for line in log_of(out))
+    assert train("--resume", "--kimg", 0.072, "--keep", 1, "--out", out).exit_code == 0
+    assert len(list(out.glob("*.pt"))) == 1
+
+
+def test_a_moved_data_set_can_be_pointed_to(tmp_path):
+    data = folder_of(tmp_path, *[grey(16, 16)] * 9)
+    out = tmp_path / "run"
+    assert train(*start_options(data, out, kimg=0.016), "--metrics", "none").exit_code == 0
+    data.rename(tmp_path / "elsewhere")
+    assert "does not exist" in train("--resume", "--kimg", 0.032, "--out", out).stderr
+    assert train("--resume", "--data", tmp_path / "elsewhere", "--kimg", 0.032, "--out", out).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: [1, 2],
+        lambda config: None,
+        lambda config: {**config, "generator": None},
+        lambda config: {**config, "generator": "x"},
+        lambda config: {**config, "batch": 8.0},
+        lambda config: {**config, "data": None},
+        lambda config: {**config, "r1_interval": 0},
+        lambda config: {**config, "path_length_interval": 0},
+        lambda config: {**config, "augment": {**config["augment"], "interval": 0}},
+        lambda config: {**config, "generator": {**config["generator"], "resolution": "16"}},
+        lambda config: {**config, "generator": {**config["generator"], "resolution": [16]}},
+    ],
+)
+def test_a_configuration_that_was_spoilt_is_one_line(shoes, tmp_path_factory, request, change):
+    cache = request.config.stash.setdefault(SPOILT, {})
+    if "run" not in cache:
+        cache["run"] = tmp_path_factory.mktemp("spoilt") / "run"
+        assert train(*start_options(shoes, cache["run"], kimg=0.008), "--metrics", "none").exit_code == 0
+        cache["config"] = json.loads((cache["run"] / "config.json").read_text())
+    (cache["run"] / "config.json").write_text(json.dumps(change(cache["config"])))
+    result = train("--resume", "--kimg", 0.016, "--out", cache["run"])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+
+
+SPOILT = pytest.StashKey()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--augment", "none", "--pipe", "bgc"], "--pipe: without effect with --augment none"),
+        (["--augment", "fixed", "--target", 0.5], "--target: without effect with --augment fixed"),
+        (["--allow-partial"], "--allow-partial: without effect"),
+        (["--tf32"], "--tf32: CPUs lack it"),
+        (["--width", "nan"], "--width: got nan"),
+        (["--mbstd-group", 0], "--mbstd-group: got 0"),
+        (["--ema-kimg", "nan"], "--ema-kimg: got nan"),
+        (["--start-seconds", "nan"], "--start-seconds: got nan"),
+        (["--init-from", ""], "--init-from"),
+    ],
+)
+def test_options_without_effect_or_sense_are_refused(shoes, tmp_path, options, message, monkeypatch):
+    if "--start-seconds" in options:
+        for name, value in [("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "x"), ("MASTER_PORT", "1")]:
+            monkeypatch.setenv(name, value)
+    result = train(*start_options(shoes, tmp_path / "run", kimg=1), *options)
+    assert result.exit_code == 1
+    assert message in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_bfloat16_computes_in_bfloat16(shoes, tmp_path):
+    for precision in ("float32", "bfloat16"):
+        options = ["--precision", precision, "--metrics", "none"]
+        assert train(*start_options(shoes, tmp_path / precision, kimg=0.008), *options).exit_code == 0
+    a, b = (Generator.load(tmp_path / each / "generator.safetensors") for each in ("float32", "bfloat16"))
+    assert any(not torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))

@@ -37,7 +37,9 @@ def test_a_generator_that_repeats_itself_is_said_at_once():
     watch = Watch(AugmentConfig())
     assert advice(watch, diversity=0.5) == []
     assert advice(watch, diversity=0.8) == []
-    assert "differ 0.40 times as much as the pictures do, after 0.80 at best" in advice(watch, diversity=0.4)[0]
+    assert (
+        "differ 0.40 times as much as the pictures do, after 0.80 at best" in advice(watch, diversity=0.4)[0]
+    )
 
 
 def test_bad_gradients_are_said_whenever_there_are_more():

@@ -105,3 +105,63 @@ def test_tensors_round_trip_with_kind_and_hash(tmp_path):
     (tmp_path / "y.safetensors").write_bytes(b"nothing")
     with pytest.raises(FileFormatError, match="not a readable safetensors file"):
         load_tensors(tmp_path / "y.safetensors", kind="generator")
+
+
+def test_a_lost_manifest_is_made_from_the_files(tmp_path):
+    with RunFolder.create(tmp_path / "run", {}, kind="test") as run:
+        run.save_checkpoint(8, {"x": 1})
+        run.save_checkpoint(16, {"x": 2})
+    (tmp_path / "run" / "checkpoints.json").unlink()
+    with RunFolder.resume(tmp_path / "run", kind="test") as run:
+        assert run.state["x"] == 2
+        run.save_checkpoint(24, {"x": 3})
+    assert [path.name for path in sorted((tmp_path / "run").glob("*.pt"))] == [
+        "checkpoint-000000016.pt",
+        "checkpoint-000000024.pt",
+    ]
+
+
+def test_a_damaged_checkpoint_does_not_push_out_a_good_one(tmp_path):
+    with RunFolder.create(tmp_path / "run", {}, kind="test") as run:
+        run.save_checkpoint(8, {"x": 1})
+        damaged = run.save_checkpoint(16, {"x": 2})
+    damaged.write_bytes(b"no more")
+    with RunFolder.resume(tmp_path / "run", kind="test") as run:
+        assert run.state["x"] == 1
+        run.save_checkpoint(24, {"x": 3})
+    assert (tmp_path / "run" / "checkpoint-000000008.pt").exists()
+
+
+@pytest.mark.parametrize("content", ["null", "[{}]", '"x"', "no json"])
+def test_a_spoilt_manifest_is_said(tmp_path, content):
+    with RunFolder.create(tmp_path / "run", {}, kind="test") as run:
+        run.save_checkpoint(8, {"x": 1})
+    (tmp_path / "run" / "checkpoints.json").write_text(content)
+    with pytest.raises(FileFormatError, match=r"checkpoints\.json.*remove it"):
+        RunFolder.resume(tmp_path / "run", kind="test")
+
+
+def test_one_process_trains_in_a_folder(tmp_path):
+    run = RunFolder.create(tmp_path / "run", {}, kind="test")
+    with pytest.raises(OutputError, match="another process trains in"):
+        RunFolder.resume(tmp_path / "run", kind="test")
+    run.close()
+    RunFolder.resume(tmp_path / "run", kind="test").close()
+
+
+@pytest.mark.parametrize("left", ["log.jsonl", "checkpoint-000000008.pt", "generator.safetensors"])
+def test_what_is_left_of_a_run_is_not_overwritten(tmp_path, left):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / left).write_text("precious")
+    with pytest.raises(OutputError, match="holds a run already"):
+        RunFolder.create(tmp_path / "run", {}, kind="test")
+    assert (tmp_path / "run" / left).read_text() == "precious"
+
+
+def test_a_log_never_stops_a_resume(tmp_path):
+    with RunFolder.create(tmp_path / "run", {}, kind="test") as run:
+        run.save_checkpoint(8, {"x": 1})
+    good = '{"images": 4, "loss": 1.0}\n'
+    (tmp_path / "run" / "log.jsonl").write_bytes(b'garbage\n[1]\n{"a": 1}\n\xff\n' + good.encode())
+    RunFolder.resume(tmp_path / "run", kind="test").close()
+    assert (tmp_path / "run" / "log.jsonl").read_text() == good

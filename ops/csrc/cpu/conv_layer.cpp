@@ -35,6 +35,7 @@ float* scratch(int slot, int64_t floats) {
     memory[slot].reset();
     const size_t bytes = (size_t(floats) * 4 + kHugePage - 1) / kHugePage * kHugePage;
     memory[slot].reset(static_cast<float*>(std::aligned_alloc(kHugePage, bytes)));
+    STD_TORCH_CHECK(memory[slot] != nullptr, "conv_layer: no memory for ", bytes, " bytes of intermediate values");
 #ifdef __linux__
     madvise(memory[slot].get(), bytes, MADV_HUGEPAGE);  // dozens of planes are written at once
 #endif
@@ -63,10 +64,12 @@ Tensor new_image(const Tensor& like, int64_t samples, int64_t channels, int64_t 
 
 int planes(int mode) { return mode == kSame ? 36 : 81; }
 
+// Up has one more place along each axis. Where that would take a tile of its own, it is left to `conv_edge_…`.
 Grid grid_of(int mode, int64_t samples, int64_t height, int64_t width) {
-  const int64_t more = mode == kUp ? 1 : 0;  // the last odd sample has a neighbour on one side only
-  return {samples, height, width, (height + more + 3) / 4, (width + more + 3) / 4};
+  const auto count = [&](int64_t side) { return mode == kUp && side % 4 ? side / 4 + 1 : (side + 3) / 4; };
+  return {samples, height, width, count(height), count(width)};
 }
+bool has_edge(const Grid& grid, bool down) { return (down ? grid.height : grid.width) % 4 == 0; }
 int64_t tiles(const Grid& grid) { return grid.samples * grid.down * grid.across; }
 
 // As many tiles as keep their planes in the outer levels of cache.
@@ -133,6 +136,13 @@ Tensor conv_layer_cpu(const Tensor& any_x, const Tensor& any_weight, const std::
         SHOEGEN_PICK(conv_tiles)(mode, grid, x_now, in, scale_now, u, out, e, y_now, chunk, begin, end, own);
     });
     if (mode == kUp)
+      parallel_for(0, 2 * grid.samples, 1, [&](int64_t begin, int64_t end) {
+        float* own = scratch(1, std::max(height, width) * (in + 3 * out));
+        for (int64_t i = begin; i < end; i++)
+          if (has_edge(grid, i % 2))
+            SHOEGEN_PICK(conv_edge_up)(grid, i % 2, x_now, in, scale_now, u, out, t, i / 2, own);
+      });
+    if (mode == kUp)
       parallel_for(0, grid.samples * y_height, 1, [&](int64_t begin, int64_t end) {
         float* line = scratch(5, (y_width + 1) * out);
         SHOEGEN_PICK(fir_rows)(t, y_height, y_width, out, filter, e, y_now, begin, end, line);
@@ -179,6 +189,16 @@ Tensor conv_layer_weight_cpu(const Tensor& any_x, const Tensor& any_g, const std
         SHOEGEN_PICK(conv_weight_products)(mode, v, in, m, out, count, u, n > 0 || first > 0, begin, end);
       });
     }
+    if (mode == kUp)  // taps 0 and 1 of both edges, and tap 2, which they share
+      parallel_for(0, 5, 1, [&](int64_t begin, int64_t end) {
+        float* own = scratch(1, std::max(height, width) * (in + out));
+        for (int64_t i = begin; i < end; i++)
+          for (int64_t k = 0; k < grid.samples; k++)
+            for (const bool down : {true, false})
+              if (has_edge(grid, down) && (i == 4 || i % 2 == down))
+                SHOEGEN_PICK(conv_edge_weight)(grid, down, int(i / 2), !down && has_edge(grid, true), x_now, in, in_now,
+                                               g_now, out, u, k, own);
+      });
   }
   const int64_t first_step = 9 * weight.size(1);
   parallel_for(0, out / 16, 1, [&](int64_t begin, int64_t end) {

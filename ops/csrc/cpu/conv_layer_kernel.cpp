@@ -493,6 +493,65 @@ void conv_tiles_up(const Grid& grid, const float* x, int64_t in, const float* in
   each_tile<Up>(grid, {x, grid.height, grid.width, in}, in_scale, 1, 1, u, out, chunk, begin, end, scratch, write);
 }
 
+// The last row (`down`) or column of t, which tiles would mostly leave empty: where the side is a multiple of 4, they
+// stop before it. It sees one row of x, through the taps 2 along the other axis: groups that hold halves of these.
+namespace {
+struct Edge {
+  int64_t count, x_step, t_step;  // pixels of x along it, and the distances between them and between those of t
+  const float* x;                 // its first pixels
+  int64_t t;
+  int even, odd;  // groups of the taps 0 and 1 along it; group 0 has the tap 2
+};
+inline Edge edge_of(const Grid& grid, bool down, const float* x, int64_t in, int64_t n) {
+  const int64_t height = grid.height, width = grid.width, wide = 2 * width + 1;
+  const float* sample = x + n * height * width * in;
+  const int64_t t = n * (2 * height + 1) * wide;
+  if (down) return {width, in, 1, sample + (height - 1) * width * in, t + 2 * height * wide, 4, 5};
+  return {height, width * in, wide, sample + (width - 1) * in, t + 2 * width, 24, 30};
+}
+// Its pixels of x, times the scales and `factor`, as rows.
+inline void edge_rows(const Edge& edge, int64_t in, const float* scale, float factor, float* rows) {
+  for (int64_t i = 0; i < edge.count; i++)
+    for (int64_t c = 0; c < in; c += kLanes)
+      store(rows + i * in + c, load(edge.x + i * edge.x_step + c) * (scale ? load(scale + c) * factor : splat(factor)));
+}
+}  // namespace
+
+void conv_edge_up(const Grid& grid, bool down, const float* x, int64_t in, const float* in_scale, const float* u,
+                  int64_t out, float* t, int64_t n, float* scratch) {
+  const Edge edge = edge_of(grid, down, x, in, n);
+  float *rows = scratch, *even = rows + edge.count * in, *odd = even + edge.count * out, *next = odd + edge.count * out;
+  edge_rows(edge, in, in_scale ? in_scale + n * in : nullptr, 2, rows);
+  product(edge.count, out, in, rows, in, 1, u + edge.even * in * out, even, out, false);
+  product(edge.count, out, in, rows, in, 1, u + edge.odd * in * out, odd, out, false);
+  product(edge.count, out, in, rows, in, 1, u, next, out, false);
+  for (int64_t i = 0; i <= edge.count; i++)
+    for (int64_t c = 0; c < out; c += kLanes) {
+      float* place = t + (edge.t + 2 * i * edge.t_step) * out + c;
+      Vec value{};
+      if (i > 0) value += 2 * load(next + (i - 1) * out + c);
+      if (i < edge.count) {
+        value += load(even + i * out + c);
+        store(place + edge.t_step * out, load(odd + i * out + c));
+      }
+      store(place, value);
+    }
+}
+
+// Adds what the edge contributes to the gradient of its tap 0, 1 or 2; `skip_corner`: the other edge has it.
+void conv_edge_weight(const Grid& grid, bool down, int tap, bool skip_corner, const float* x, int64_t in,
+                      const float* in_scale, const float* g, int64_t out, float* u, int64_t n, float* scratch) {
+  Edge edge = edge_of(grid, down, x, in, n);
+  if (tap == 2 && skip_corner) edge.count--;
+  float *rows = scratch, *gradients = rows + edge.count * in;
+  edge_rows(edge, in, in_scale ? in_scale + n * in : nullptr, tap == 2 ? 4 : 2, rows);
+  for (int64_t i = 0; i < edge.count; i++)
+    for (int64_t c = 0; c < out; c += kLanes)
+      store(gradients + packed(c, i, out, edge.count), load(g + (edge.t + (2 * i + tap) * edge.t_step) * out + c));
+  const int group = tap == 0 ? edge.even : tap == 1 ? edge.odd : 0;
+  product(in, out, edge.count, rows, 1, in, gradients, u + group * in * out, 0, true);
+}
+
 void conv_both_to_planes(int mode, const Grid& grid, const float* x, int64_t in, const float* x_scale, const float* g,
                          int64_t out, const float* g_scale, int64_t first, int64_t count, float* v, float* m,
                          int64_t begin, int64_t end) {

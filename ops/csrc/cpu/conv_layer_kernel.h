@@ -24,6 +24,8 @@ SHOEGEN_DECLARE(
   void conv_unpack_weight(int, const float*, int64_t, int64_t, int64_t, int64_t, bool, float*, int64_t, int64_t);
   void conv_tiles(int, const Grid&, const float*, int64_t, const float*, const float*, int64_t, const Epilogue&, float*, int64_t, int64_t, int64_t, float*);
   void conv_tiles_up(const Grid&, const float*, int64_t, const float*, const float*, int64_t, float*, int64_t, int64_t, int64_t, float*);
+  void conv_edge_up(const Grid&, bool, const float*, int64_t, const float*, const float*, int64_t, float*, int64_t, float*);
+  void conv_edge_weight(const Grid&, bool, int, bool, const float*, int64_t, const float*, const float*, int64_t, float*, int64_t, float*);
   void conv_both_to_planes(int, const Grid&, const float*, int64_t, const float*, const float*, int64_t, const float*, int64_t, int64_t, float*, float*, int64_t, int64_t);
   void conv_weight_products(int, const float*, int64_t, const float*, int64_t, int64_t, float*, bool, int64_t, int64_t);
   void fir_rows(const float*, int64_t, int64_t, int64_t, const float*, const Epilogue&, float*, int64_t, int64_t, float*);

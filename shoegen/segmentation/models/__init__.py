@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import nn
-
 from shoegen.errors import ConfigError
 from shoegen.segmentation.config import SegmenterConfig
-from shoegen.segmentation.models.unet import UNet
+from shoegen.segmentation.models import deeplab, densenet, fcn, segnet, unet
+from shoegen.segmentation.models.contract import Segmenter
 
-ARCHITECTURES: dict[str, Callable[[SegmenterConfig], nn.Module]] = {
-    "unet": UNet,
+ARCHITECTURES: dict[str, Callable[[SegmenterConfig], Segmenter]] = {
+    "unet": unet.create,
+    "segnet": segnet.create,
+    "deeplab": deeplab.create,
+    "fcn": fcn.create,
+    "densenet": densenet.create,
 }
 
 
-def build_segmenter(config: SegmenterConfig) -> nn.Module:
+def build_segmenter(config: SegmenterConfig) -> Segmenter:
     """A new network with random weights.
 
     Raises:

@@ -264,7 +264,7 @@ def _load_torch(path: Path) -> dict[Any, Any]:
         raise
     except Exception as error:  # damaged files fail in any way that PyTorch's loader and its archives can
         asked = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"not a whole PyTorch file ({type(error).__name__})"
+        reason = f"not a PyTorch file, or a damaged one ({type(error).__name__}); expected one with networks"
         if asked:
             reason = f"refused: it asks for {show(asked[1])}, which no network needs"
         raise FileFormatError(reason) from error
