@@ -214,7 +214,7 @@ def command(
         precision = precision or ("float16" if on_gpu and config.generator.num_fp16_res else "float32")
         if precision != "float32" and not config.generator.num_fp16_res:
             config = override(config, num_fp16_res=4, conv_clamp=256.0)
-        augmentation = {"mode": augment, "p": augment_p, "pipe": pipe, "target": target}
+        augmentation: dict[str, Any] = {"mode": augment, "p": augment_p, "pipe": pipe, "target": target}
         config = override(
             config,
             learning_rate=lr,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from shoegen.errors import FileFormatError
 from shoegen.stylegan.legacy import read_network
-from shoegen.stylegan.networks import Discriminator, Generator
+from shoegen.stylegan.networks import Discriminator, FullyConnected, Generator
 from shoegen.torch_utils.checkpoints import latest_checkpoint
 from shoegen.torch_utils.text import some
 
@@ -81,10 +81,11 @@ def transfer(
         FileFormatError: nothing agrees, or not everything and `allow_partial` is False.
     """
     report = TransferReport()
-    for network, name, source in [
+    networks: list[tuple[Generator | Discriminator, str, dict[str, Tensor] | None]] = [
         (generator, "generator", state["generator_ema"]),
         (discriminator, "discriminator", state.get("discriminator")),
-    ]:
+    ]
+    for network, name, source in networks:
         if source is None:
             report.missing.append("discriminator")
             continue
@@ -146,6 +147,7 @@ def _grown_names(network: Generator | Discriminator, source: dict[str, Tensor]) 
 def _widen_mapping(generator: Generator, weight: Tensor) -> None:
     """Lets the first mapping layer pass over the class, which it learns to use."""
     layer = generator.mapping.get_submodule("fc0")
+    assert isinstance(layer, FullyConnected)
     given = weight.shape[1]
     layer.weight.zero_()
     layer.weight[:, :given] = weight * math.sqrt(
