@@ -68,6 +68,8 @@ def bias_act(
     """
     if act not in ACTIVATIONS:
         raise ConfigError(f"act: got {act!r}, expected one of {', '.join(ACTIVATIONS)}")
+    if b is not None and b.device != x.device:
+        raise ConfigError(f"bias: got a tensor on {b.device}, expected {x.device}, where x is")
     if b is not None and (b.ndim != 1 or b.shape[0] != x.shape[dim]):
         raise ConfigError(
             f"bias: got shape {tuple(b.shape)}, expected ({x.shape[dim]},) along dim {dim} of x"

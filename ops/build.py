@@ -93,10 +93,13 @@ def build(
             command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         if done.returncode:
-            log = Path(tempfile.gettempdir()) / f"shoegen-build-{part}.log"
+            descriptor, name = tempfile.mkstemp(prefix=f"shoegen-build-{part}-", suffix=".log")
+            os.close(descriptor)
+            log = Path(name)
             log.write_text(done.stdout)
-            said = re.search(r"(?m)^.*\b(?:fatal )?error\b.*$", done.stdout)
-            line = said.group().strip() if said else "it said no error"
+            said = re.search(r"(?m)^.*\b(?:error|fatal)\b.*$", done.stdout)
+            lines = [said.group()] if said else done.stdout.split("\n")
+            line = next((each.strip() for each in reversed(lines) if each.strip()), "it said nothing")
             raise BuildError(f"compiling failed: {line}; the whole output is in {log}")
         return _install(folder / f"{part}.so", library(part, out))
 
@@ -164,9 +167,12 @@ def torch_cuda_version() -> str | None:
 
 def find_compiler() -> list[str] | None:
     """$CXX, or the first of g++, clang++, c++."""
-    candidates = (
-        [shlex.split(os.environ["CXX"])] if os.environ.get("CXX") else [["g++"], ["clang++"], ["c++"]]
-    )
+    candidates = [["g++"], ["clang++"], ["c++"]]
+    if os.environ.get("CXX"):
+        try:
+            candidates = [shlex.split(os.environ["CXX"])]
+        except ValueError:  # a quote that is not closed
+            return None
     return next((command for command in candidates if shutil.which(command[0])), None)
 
 

@@ -78,6 +78,7 @@ def conv_layer(
     }
     if wants_reference(impl):
         return conv_layer_reference(x, weight, **layer)
+    _check_layer(x, weight, in_scale, out_scale, bias, up, down)
     taps = _taps(resample_filter, up) if max(up, down) > 1 else []
     unsupported = _unsupported(x, weight, noise, up, down, padding, act, gain, taps)
     if not use_native("conv_layer", x, impl, unsupported=unsupported):
@@ -89,6 +90,33 @@ def conv_layer(
     scalars = (ACTIVATIONS[act].alpha if act == "lrelu" else 1.0), gain, clamp
     tensors = (t if t is None else t.to(x.dtype) for t in (weight, in_scale, out_scale, noise, bias))
     return torch.ops.shoegen.conv_layer(x, *tensors, *scalars, mode, False, flip, taps)
+
+
+def _check_layer(
+    x: Tensor,
+    weight: Tensor,
+    in_scale: Tensor | None,
+    out_scale: Tensor | None,
+    bias: Tensor | None,
+    up: int,
+    down: int,
+) -> None:
+    """Refuses tensors that do not belong together: the native op reads them by these sizes."""
+    if up > 1 and down > 1:
+        raise ConfigError(f"conv_layer: got up={up} and down={down}, expected at most one above 1")
+    if x.ndim != 4 or weight.ndim != 4 or x.shape[1] != weight.shape[1]:
+        raise ConfigError(
+            f"conv_layer: got x {tuple(x.shape)} and weight {tuple(weight.shape)}, expected (N, C_in, H, W) and "
+            "(C_out, C_in, k, k)"
+        )
+    expected = {
+        "in_scale": (in_scale, (x.shape[0], x.shape[1])),
+        "out_scale": (out_scale, (x.shape[0], weight.shape[0])),
+        "bias": (bias, (weight.shape[0],)),
+    }
+    for name, (tensor, shape) in expected.items():
+        if tensor is not None and tensor.shape != shape:
+            raise ConfigError(f"conv_layer: got {name} {tuple(tensor.shape)}, expected {shape}")
 
 
 def conv_layer_reference(

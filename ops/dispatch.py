@@ -68,14 +68,14 @@ def use_native(op: str, x: Tensor, impl: str, *, unsupported: str = "") -> bool:
     """
     if wants_reference(impl):
         return False
-    if impl == "auto":
-        impl = get_impl()
+    wanted = impl if impl != "auto" else get_impl()
     problem = native_problem(x.device.type)
     if not problem and x.dtype not in DTYPES[x.device.type]:
         unsupported = f"it does not compute in {x.dtype} on {x.device.type}"
     if not problem and not unsupported:
         return True
-    if impl == "native":
+    # Who asks for native ops in the whole process wants no library missing; layers that none is for stay as they are.
+    if impl == "native" or (wanted == "native" and problem):
         raise ConfigError(f"{op}: the native op was asked for and cannot be had: {problem or unsupported}")
     if problem and x.device.type in DTYPES and not torch.compiler.is_compiling():
         _say_once(f"shoegen: native {x.device.type.upper()} ops: {problem}. Plain PyTorch does their work.")

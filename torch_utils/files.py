@@ -24,7 +24,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         OutputError: the folder or file cannot be written, or the disk is full.
     """
     path = Path(path)
-    _make_folder(path)
+    make_folder(path)
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -49,7 +49,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Makes the parent folder of `path` and checks that a file can be written there.
+    """Checks that a file can be written at `path`, whose folder need not be there yet; leaves nothing behind.
 
     Called before long work starts, so that the work is not lost at its end.
 
@@ -57,11 +57,17 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         OutputError: says what is in the way.
     """
     path = Path(path)
-    _make_folder(path)
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder; give a file name")
+    folder = path.absolute().parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
     try:
-        tempfile.TemporaryFile(dir=path.parent).close()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; choose another path") from error
+        is_there = folder == path.absolute().parent and folder.is_dir()
+        what = f"write {path}" if is_there else f"make the folder {path.parent}"
+        raise OutputError(f"cannot {what}: {error.strerror}; choose another path") from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -71,7 +77,12 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         file.write(text.encode())
 
 
-def _make_folder(path: Path) -> None:
+def make_folder(path: Path) -> None:
+    """Makes the parent folder of `path`.
+
+    Raises:
+        OutputError: cannot be made, or `path` is a folder itself.
+    """
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder; give a file name")
     try:

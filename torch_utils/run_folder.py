@@ -17,7 +17,7 @@ except ImportError:  # not on Windows
 
 from shoegen.errors import ConfigError, FileFormatError, OutputError
 from shoegen.torch_utils.checkpoints import load_latest_checkpoint, save_checkpoint
-from shoegen.torch_utils.files import atomic_write, check_writable, write_json
+from shoegen.torch_utils.files import atomic_write, make_folder, write_json
 
 
 class RunFolder:
@@ -49,7 +49,7 @@ class RunFolder:
         """
         check_new_run(path)
         path = Path(path)
-        check_writable(path / "samples" / "sheet.png")
+        make_folder(path / "samples" / "sheet.png")
         with contextlib.ExitStack() as on_error:
             lock = on_error.enter_context(_lock(path))
             check_new_run(path)  # nobody was faster
@@ -69,7 +69,7 @@ class RunFolder:
         path = Path(path)
         if not (path / "config.json").exists():
             raise ConfigError(f"--resume: no run in {path}; expected the run folder of an earlier training")
-        check_writable(path / "samples" / "sheet.png")
+        make_folder(path / "samples" / "sheet.png")
         with contextlib.ExitStack() as on_error:
             lock = on_error.enter_context(_lock(path))
             try:

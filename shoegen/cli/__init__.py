@@ -61,7 +61,7 @@ def _errors_as_one_line(*, debug: bool) -> Iterator[None]:
         if debug:
             raise
         message = " ".join(str(error).split())
-        if int(os.environ.get("WORLD_SIZE", 1)) > 1 and "rank " not in message:
+        if os.environ.get("WORLD_SIZE", "1") != "1" and "rank " not in message:
             message = f"rank {os.environ.get('RANK')}: {message}"
         raise _OneLineError(message) from error
 

@@ -44,5 +44,5 @@ def command(cuda: bool | None, arch: str | None, out: str | None) -> None:
             started = time.monotonic()
             path = build.build(part, out=folder, architectures=architectures, report=click.echo)
             click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB in {time.monotonic() - started:.0f} s")
-    except build.BuildError as error:
+    except (build.BuildError, OSError) as error:
         raise ConfigError(str(error)) from error

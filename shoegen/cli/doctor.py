@@ -23,12 +23,12 @@ def command() -> None:
     from shoegen.ops import build
     from shoegen.ops.dispatch import get_impl, native_problem
 
+    impl = get_impl()
     advice: list[str] = []
     _show_software()
     _show_gpus()
     _show_tools()
 
-    impl = get_impl()
     _line("ops", "auto: native where they can be had" if impl == "auto" else impl)
     devices = ["cpu", *(["cuda"] if _gpus() else [])]
     failed = False

@@ -96,7 +96,15 @@ def command(
     check_writable(folder / "picture" if to_folder else out)
 
     from shoegen.editing import load
-    from shoegen.stylegan.sampling import load_ws, random_class, save_ws, w_suffix
+    from shoegen.stylegan.sampling import (
+        check_seeds,
+        check_truncation,
+        load_ws,
+        one_hot,
+        random_class,
+        save_ws,
+        w_suffix,
+    )
 
     if save_w is not None:
         w_suffix(save_w)
@@ -110,6 +118,12 @@ def command(
     else:
         stored = load_ws(w_file, generator, say=lambda text: click.echo(text, err=True))
         numbers = list(range(len(stored)))
+    # All of it now, so that no folder is left half full.
+    check_truncation(generator, truncations, cutoff)
+    if stored is None:
+        check_seeds(numbers)
+        known = [kind for kind in kinds if kind is not None]
+        one_hot(generator, known or ("random" if not kinds else None), known or numbers[:1])
     pictures = [
         _Picture(seed, kind, each)
         for seed in numbers

@@ -91,7 +91,7 @@ def command(
     from shoegen.torch_utils.video import check_film, write_film
 
     check_writable(Path(out) / "frame" if is_folder(out) else out)
-    if is_folder(out) and any(Path(out).iterdir()):
+    if is_folder(out) and Path(out).is_dir() and any(Path(out).iterdir()):
         raise OutputError(f"the folder {out} is not empty; give another for the frames")
 
     from shoegen.editing import load

@@ -120,6 +120,10 @@ def _resume(world: World, out: str | Path, changes: dict[str, Any], device: str)
             trainer = Trainer(config, data.labels, data.frequencies(), pick_device(device), world)
             trainer.load_state_dict(state)
             notes = _notes(trainer, data)
+        if trainer.images > config.images:
+            raise ConfigError(
+                f"--images {config.images}: expected at least the {trainer.images} that the run has shown"
+            )
         if trainer.is_stale:
             raise ConfigError(
                 f"the run stopped since {trainer.stale} evaluations were no better; go on with a higher --patience"

@@ -404,6 +404,11 @@ class Generator(nn.Module):
         self, w: Tensor, *, truncation_psi: float = 1.0, truncation_cutoff: int | None = None
     ) -> Tensor:
         """w (N, w_dim) → ws (N, num_ws, w_dim), truncated towards the mean of W."""
+        if not -2 <= truncation_psi <= 2 or not 0 <= (truncation_cutoff or 0) <= self.num_ws:
+            raise ConfigError(
+                f"truncation_psi {truncation_psi:g}, truncation_cutoff {truncation_cutoff}: expected -2 to 2, and at "
+                f"most the {self.num_ws} layers"
+            )
         ws = w.unsqueeze(1).repeat(1, self.num_ws, 1)
         if truncation_psi != 1:
             cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff

@@ -88,9 +88,7 @@ def latents(
 
 def draw_z(generator: Generator, seeds: Sequence[int]) -> Tensor:
     """(N, z_dim), standard normal."""
-    for seed in seeds:
-        if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
-            raise ConfigError(f"seed: got {seed!r}, expected a whole number from 0 to 2³² − 1")
+    check_seeds(seeds)
     size = 1, generator.config.z_dim
     rows = [torch.randn(size, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
     return torch.cat(rows).to(_device(generator))
@@ -127,6 +125,13 @@ def one_hot(generator: Generator, classes: Classes, seeds: Sequence[int]) -> Ten
 def random_class(generator: Generator, seed: int) -> int:
     """The class that follows from a seed."""
     return int(torch.randint(generator.config.c_dim, (), generator=_stream(seed, 1)))
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raises ConfigError for what is no seed."""
+    for seed in seeds:
+        if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+            raise ConfigError(f"seed: got {seed!r}, expected a whole number from 0 to 2³² − 1")
 
 
 def truncate(generator: Generator, ws: Tensor, psi: Psi, cutoff: int | None = None) -> Tensor:

@@ -33,9 +33,10 @@ float* scratch(int slot, int64_t floats) {
   static thread_local int64_t sizes[6];
   if (sizes[slot] < floats) {
     memory[slot].reset();
+    sizes[slot] = 0;
     const size_t bytes = (size_t(floats) * 4 + kHugePage - 1) / kHugePage * kHugePage;
     memory[slot].reset(static_cast<float*>(std::aligned_alloc(kHugePage, bytes)));
-    STD_TORCH_CHECK(memory[slot] != nullptr, "conv_layer: no memory for ", bytes, " bytes of intermediate values");
+    STD_TORCH_CHECK(memory[slot] != nullptr, "conv_layer: out of memory: ", bytes, " bytes of intermediate values");
 #ifdef __linux__
     madvise(memory[slot].get(), bytes, MADV_HUGEPAGE);  // dozens of planes are written at once
 #endif
@@ -56,6 +57,17 @@ Tensor channels_last(const Tensor& t) {
 }
 std::optional<Tensor> dense(const std::optional<Tensor>& t) {
   return t ? std::optional<Tensor>(torch::stable::contiguous(*t)) : std::nullopt;
+}
+// What the kernels read by these sizes.
+void check_size(const std::optional<Tensor>& t, const char* name, std::vector<int64_t> sizes) {
+  if (!t) return;
+  bool fits = t->scalar_type() == ScalarType::Float && t->dim() == int64_t(sizes.size());
+  for (size_t i = 0; fits && i < sizes.size(); i++) fits = t->size(i) == sizes[i];
+  STD_TORCH_CHECK(fits, "conv_layer: ", name, " has not the size or type that belongs to the images");
+}
+void check_taps(int64_t mode, const std::vector<double>& taps) {
+  STD_TORCH_CHECK(mode == kSame || mode == kUp || mode == kDown, "conv_layer: unknown mode ", mode);
+  STD_TORCH_CHECK(taps.size() == (mode == kSame ? 0 : 4), "conv_layer: expected 4 taps to resample, else none");
 }
 Tensor new_image(const Tensor& like, int64_t samples, int64_t channels, int64_t height, int64_t width) {
   return torch::stable::empty({samples, channels, height, width}, like.scalar_type(), std::nullopt, like.device(),
@@ -100,7 +112,14 @@ Tensor conv_layer_cpu(const Tensor& any_x, const Tensor& any_weight, const std::
   const int64_t samples = x.size(0), in = x.size(1), out = weight.size(transpose ? 1 : 0);
   const int64_t height = mode == kDown ? x.size(2) / 2 : x.size(2), width = mode == kDown ? x.size(3) / 2 : x.size(3);
   const int64_t y_height = mode == kUp ? 2 * height : height, y_width = mode == kUp ? 2 * width : width;
+  check_taps(mode, taps);
+  check_size(weight, "weight", transpose ? std::vector<int64_t>{in, out, 3, 3} : std::vector<int64_t>{out, in, 3, 3});
+  check_size(in_scale, "in_scale", {samples, in});
+  check_size(out_scale, "out_scale", {samples, out});
+  check_size(bias, "bias", {out});
+  if (noise) check_size(noise, "noise", {noise->size(0) == 1 ? 1 : samples, 1, y_height, y_width});
   Tensor y = new_image(x, samples, out, y_height, y_width);
+  if (!samples) return y;
   const float* xp = pointer(x);
   float* yp = mutable_pointer(y);
   const int64_t noise_stride = noise && noise->size(0) > 1 ? y_height * y_width : 0;
@@ -158,6 +177,11 @@ Tensor conv_layer_weight_cpu(const Tensor& any_x, const Tensor& any_g, const std
   const Tensor x = channels_last(any_x), g = channels_last(any_g);
   const auto in_scale = dense(any_in_scale), out_scale = dense(any_out_scale);
   const int64_t samples = x.size(0), in = x.size(1), height = x.size(2), width = x.size(3), out = g.size(1);
+  check_taps(mode, taps);
+  const int64_t scale = mode == kUp ? 2 : 1;
+  check_size(g, "g", {samples, out, scale * height, scale * width});
+  check_size(in_scale, "in_scale", {samples, in});
+  check_size(out_scale, "out_scale", {samples, out});
   Tensor weight = torch::stable::new_empty(x, {transpose ? in : out, transpose ? out : in, 3, 3});
   float* wp = mutable_pointer(weight);
   float filter[4];
@@ -213,7 +237,7 @@ Tensor conv_layer_weight_cpu(const Tensor& any_x, const Tensor& any_g, const std
 template <class Work>
 void each_share(const Tensor& model, Tensor* sums, int64_t sums_size, const Work& work) {
   const int64_t samples = model.size(0), pixels = model.size(2) * model.size(3);
-  const int64_t shares = std::max<int64_t>(1, std::min(pixels / 64, 32 / samples + 1));
+  const int64_t shares = std::max<int64_t>(1, std::min(pixels / 64, 32 / std::max<int64_t>(samples, 1) + 1));
   float* own = scratch(5, samples * shares * sums_size + 1);
   std::fill_n(own, samples * shares * sums_size, 0.f);
   parallel_for(0, samples * shares, 1, [&](int64_t begin, int64_t end) {

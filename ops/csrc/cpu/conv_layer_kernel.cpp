@@ -41,6 +41,12 @@ inline void stream(float* p, Vec v) {
   store(p, v);
 #endif
 }
+// What was streamed is there for other threads from here on.
+inline void finish_streams() {
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
+}
 inline Vec splat(float v) { return Vec{v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v}; }
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -397,6 +403,7 @@ void pack(const float* w, int64_t depth, int64_t depth_step, int64_t columns, in
         for (int j = 0; j < G; j++) stream(place + (i * G + j) * depth * columns, row[j]);
       }
     }
+  finish_streams();
 }
 
 template <class Mode>

@@ -17,7 +17,7 @@ from shoegen.data.annotations.model import Annotations
 from shoegen.data.annotations.writing import STEM, Files, WriteOptions
 from shoegen.data.files import write_member
 from shoegen.errors import ConfigError, DataError, OutputError
-from shoegen.torch_utils.files import atomic_write, check_writable
+from shoegen.torch_utils.files import atomic_write, check_writable, make_folder
 
 SPLITS = ("train", "val", "test")
 
@@ -200,6 +200,7 @@ def _write_all(files: Iterable[tuple[str, bytes]], out: Path) -> None:
 def _new_folder(out: Path) -> Iterator[Path]:
     """A folder that takes the name `out` once it is complete; an error leaves nothing."""
     temporary = None
+    make_folder(out / "x" if out.is_dir() else out)
     try:
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
         yield temporary
