@@ -34,7 +34,10 @@ _said: set[str] = set()
 
 
 def set_impl(impl: str) -> None:
-    """Sets what "auto" means in this process: "auto", "reference" or "native"."""
+    """Sets what "auto" means in this process: "auto", "reference" or "native".
+
+    "native" wants the library; layers that no native op is for are still done by plain PyTorch.
+    """
     _check(impl, "ops")
     _state["impl"] = impl
 

@@ -39,8 +39,17 @@ def test_auto_means_what_the_process_says(native, monkeypatch):
     assert calls_native("native")
     dispatch.set_impl("native")
     assert not calls_native("reference")
+    assert calls_native()
+    half = torch.zeros(2, dtype=torch.float16)  # which no native op is for on a CPU
+    assert not calls_native(x=half)
     with pytest.raises(ConfigError, match=r"torch\.float16 on cpu"):
-        calls_native(x=torch.zeros(2, dtype=torch.float16))
+        calls_native("native", half)
+
+
+def test_a_process_that_wants_native_ops_wants_their_library(not_built):
+    dispatch.set_impl("native")
+    with pytest.raises(ConfigError, match="not built; run `shoegen build-ops`"):
+        calls_native()
 
 
 def test_auto_says_once_that_native_is_missing(not_built, capsys):
