@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from shoegen.errors import ConfigError
 from shoegen.measure import measure
 from shoegen.segmentation.parts import PartSegmenter
 from shoegen.stylegan.networks import Generator
+from shoegen.stylegan.sampling import check_seeds
 from shoegen.torch_utils.pixels import as_rgb, to_pixels
 
 FINE = 256
@@ -46,8 +47,7 @@ def draw_w(generator: Generator, count: int, *, psi: float, seed: int) -> Tensor
     """(count, w_dim): W of standard normal z, truncated towards its mean."""
     if count < 1:
         raise ConfigError(f"samples: got {count}, expected at least 1")
-    if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
-        raise ConfigError(f"seed: got {seed!r}, expected a whole number from 0 to 2³² − 1")
+    check_seeds([seed])
     if not isinstance(psi, Real) or not 0 <= psi <= 2:
         raise ConfigError(f"psi: got {psi!r}, expected a number from 0 to 2 such as 0.7")
     device = generator.mapping.w_avg.device
