@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from shoegen.cli._options import parse_numbers, refuse_with_resume
+from shoegen.cli._options import parse_numbers, parse_size, refuse_with_resume
 
 
 @click.command("train-segmenter")
@@ -39,7 +39,10 @@ from shoegen.cli._options import parse_numbers, refuse_with_resume
 )
 @click.option("--init-from", help="A segmenter.safetensors to start from; `default` is the shipped one.")
 @click.option(
-    "--resolution", default=128, show_default=True, help="Side of the pictures that the network sees."
+    "--resolution",
+    default="128",
+    show_default=True,
+    help="Of the pictures that the network sees: a side, or WIDTHxHEIGHT such as 256x384.",
 )
 # How it learns.
 @click.option("--batch", default=16, show_default=True, help="Pictures per step, over all processes.")
@@ -68,6 +71,8 @@ from shoegen.cli._options import parse_numbers, refuse_with_resume
     help="Random changes: before plain backgrounds of class 0, in any surroundings, none.",
 )
 @click.option("--flip", type=float, help="Probability of a mirror image. Default: studio 0, street 0.5.")
+@click.option("--val", help="Another folder or zip to validate on, instead of a share of the data.")
+@click.option("--allow-shared", is_flag=True, help="Although pictures of --val are among the data.")
 @click.option(
     "--val-share", default=0.05, show_default=True, help="Share of the data held out for validation."
 )
@@ -98,7 +103,7 @@ def command(
     encoder: str | None,
     width: float | None,
     pretrained: bool | None,
-    resolution: int,
+    resolution: str,
     lr: float,
     class_weights: str,
     augment: str,
@@ -112,7 +117,7 @@ def command(
 
     \b
     shoegen train-segmenter --data shoes.zip --out runs/parts
-    shoegen train-segmenter --data street.zip --arch deeplab --augment street --resolution 256 --out runs/street
+    shoegen train-segmenter --data street.zip --arch deeplab --augment street --resolution 256x384 --out runs/street
     shoegen train-segmenter --data shoes.zip --lr-find --out runs/rates
     torchrun --nproc-per-node 8 -m shoegen train-segmenter --data shoes.zip --batch 64 --out runs/parts
 
@@ -127,9 +132,11 @@ def command(
         name: value for name, value in {"images": images, "patience": patience}.items() if value is not None
     }
     if resume:
-        refuse_with_resume(ctx, allowed={"images", "patience", "data", "device", "start_seconds"})
+        refuse_with_resume(ctx, allowed={"images", "patience", "data", "val", "device", "start_seconds"})
         if data is not None:
             later["data"] = os.path.abspath(data)
+        if same_names["val"] is not None:
+            later["val"] = os.path.abspath(same_names["val"])
         path = training.resume(out, **later, **run)
     elif data is None:
         raise ConfigError(
@@ -145,7 +152,7 @@ def command(
         given: dict[str, Any] = {"encoder": encoder, "width": width}
         model = SegmenterConfig(
             architecture=arch,
-            resolution=resolution,
+            resolution=parse_size("--resolution", resolution),
             **{name: value for name, value in given.items() if value is not None},
         )
         changes = AUGMENTATIONS[augment]

@@ -104,6 +104,7 @@ class ImageDataset:
     Attributes:
         names: the N pictures' names, relative to `path`, with "/".
         sizes: (height, width) of each as stored.
+        digests: SHA-256 of each one's file, in hexadecimal.
         image_shape: (C, H, W).
         labels: classes of the part maps, or None.
         class_names: the pictures' classes, see `class_of`; empty where they have none.
@@ -172,7 +173,7 @@ class ImageDataset:
         for index, name in zip(self._kept, self.names):
             for conversion in loaded[index].conversions:
                 self.conversions.setdefault(conversion, []).append(name)
-        self._digests = [loaded[index].digest for index in self._kept]
+        self.digests = [loaded[index].digest for index in self._kept]
         self.notes = self._describe()
         if subset is not None:
             chosen = f"{subset} of {len(self._files.pictures)} pictures, chosen with seed {subset_seed}"
@@ -242,7 +243,7 @@ class ImageDataset:
     @property
     def content_hash(self) -> str:
         """SHA-256 over the pictures' names and their files' bytes as they were on construction, in hexadecimal."""
-        lines = (f"{digest} {name}\n" for name, digest in zip(self.names, self._digests))
+        lines = (f"{digest} {name}\n" for name, digest in zip(self.names, self.digests))
         return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -20,15 +20,16 @@ class SegmenterConfig(JsonConfig):
     """A network.
 
     architecture: a name in `shoegen.segmentation.models.ARCHITECTURES`. classes: how many labels it tells apart.
-    resolution: side in pixels of the squares it was trained on; pictures are brought to it before they are
-    segmented. encoder, decoder_channels: of the U-Net, deepest stage first; one stage for each halving of
-    the picture. width, blocks: of all others, channels as multiples of the paper's, and layers per stage; None: the
-    paper's. pretrained: the encoder began with weights of ImageNet, whose normalisation of pictures goes with them.
+    resolution: (height, width) in pixels of the pictures it was trained on, or the side of squares; pictures are
+    scaled to fit into it before they are segmented. encoder, decoder_channels: of the U-Net, deepest stage first; one
+    stage for each halving of the picture. width, blocks: of all others, channels as multiples of the paper's, and
+    layers per stage; None: the paper's. pretrained: the encoder began with weights of ImageNet, whose normalisation of
+    pictures goes with them.
     """
 
     architecture: str = "unet"
     classes: int = 7
-    resolution: int = 128
+    resolution: int | tuple[int, int] = 128
     encoder: str = "tu-regnetx_002"
     decoder_channels: tuple[int, ...] = (96, 48, 32, 24, 12)
     width: float = 1.0
@@ -43,9 +44,12 @@ class SegmenterConfig(JsonConfig):
             raise ConfigError(
                 f"classes is {self.classes}, expected 2 to {MAX_CLASSES}; give a labels file of as many names"
             )
-        if self.resolution < 32:
+        if not isinstance(self.resolution, int):
+            height, width = self.resolution
+            object.__setattr__(self, "resolution", height if height == width else (height, width))
+        if min(self.size) < 32:
             raise ConfigError(
-                f"resolution is {self.resolution}, expected at least 32; choose a larger --resolution"
+                f"resolution is {describe_size(self.size)}, expected at least 32; choose a larger --resolution"
             )
         if not 3 <= len(self.decoder_channels) <= 5:
             raise ConfigError(f"decoder_channels has {len(self.decoder_channels)} stages, expected 3 to 5")
@@ -53,6 +57,11 @@ class SegmenterConfig(JsonConfig):
             raise ConfigError(f"width is {self.width}, expected more than 0; change --width")
         if self.architecture == "unet" and (self.width != 1 or self.blocks is not None):
             raise ConfigError("a U-Net has no --width; choose another --encoder, or another --arch")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the pictures it was trained on."""
+        return (self.resolution, self.resolution) if isinstance(self.resolution, int) else self.resolution
 
     def stages(self, of_paper: tuple[int, ...]) -> tuple[int, ...]:
         """Layers per stage.
@@ -112,9 +121,11 @@ class TrainingConfig(JsonConfig):
     """A training run. Progress is counted in images shown.
 
     data: folder or zip with part maps; the model's classes are its labels. images: how many to show.
+    val: another folder or zip to validate on; None: a share of the data, `val_share`, is held out. allow_shared: do so
+    even if pictures of it are among those to learn from.
     batch: images per step, over all processes. init_from: a segmenter to start from, "default" for the shipped one.
     learning_rate: the highest of the schedule. schedule, cycle: see `schedules.learning_rate`; cycle in images, None
-    for 8 passes over the data. val_share: share of the data held out for validation.
+    for 8 passes over the data.
     loss: see `parse_loss`. class_weights: of cross-entropy and focal loss, by class frequency: "none", "damped"
     (frequency^−¼), "balanced" (1 / frequency), or a number for each class.
     patience: after so many evaluations without a better mean IoU the run ends; None: never.
@@ -132,7 +143,9 @@ class TrainingConfig(JsonConfig):
     weight_decay: float = 1e-2
     loss: str = "ce+dice"
     class_weights: str | tuple[float, ...] = "damped"
+    val: str | None = None
     val_share: float = 0.05
+    allow_shared: bool = False
     patience: int | None = None
     seed: int = 0
     skip_bad: bool = False
@@ -196,6 +209,12 @@ class TrainingConfig(JsonConfig):
                 "each (batch normalisation needs two)"
             )
         return share
+
+
+def describe_size(size: tuple[int, int]) -> str:
+    """ "128 px", or "256x384 px", which is width x height, as `--resolution` takes it."""
+    height, width = size
+    return f"{width} px" if height == width else f"{width}x{height} px"
 
 
 def parse_loss(text: str) -> dict[str, float]:

@@ -38,10 +38,10 @@ class Exported:
 def export_segmenter(
     segmenter: PartSegmenter, path: str | Path, *, opset: int | None = None, origin: str = ""
 ) -> Exported:
-    """Writes a segmenter as ONNX: images (N, 3, S, S) float32 in [−1, 1] → logits (N, classes, S, S), for any N.
+    """Writes a segmenter as ONNX: images (N, 3, H, W) float32 in [−1, 1] → logits (N, classes, H, W), for any N.
 
-    S is the resolution that it was trained at; a picture is brought to it as `PartSegmenter.segment` does, the longer
-    side becoming S, and the rest filled up. The class of a pixel is the one of the largest logit. The metadata
+    H and W are those that it was trained at; a picture is brought to them as `PartSegmenter.segment` does, as large as
+    fits, and the rest filled up. The class of a pixel is the one of the largest logit. The metadata
     property "shoegen" is JSON of what it was made from, with names and colours of the classes.
 
     Args:
@@ -63,14 +63,14 @@ def export_segmenter(
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ConfigError(f"exporting needs {error.name}; pip install 'shoegen[export]'") from error
-    side = segmenter.config.resolution
+    size = segmenter.config.size
     # Its memory format would go into the program as transpositions.
     net = copy.deepcopy(segmenter.net).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         converted = torch.onnx.export(
             net,
-            (_pictures(2, side),),
+            (_pictures(2, size),),
             dynamo=True,
             input_names=["images"],
             output_names=["logits"],
@@ -84,7 +84,7 @@ def export_segmenter(
         model.metadata_props.add(key="shoegen", value=json.dumps(_describe(segmenter, origin)))
         content = model.SerializeToString()
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        deviation = max(_deviation(net, session, _pictures(count, side)) for count in (1, 3))
+        deviation = max(_deviation(net, session, _pictures(count, size)) for count in (1, 3))
     if not deviation <= TOLERANCE:
         raise OutputError(
             f"the exported program's logits differ from the segmenter's by {deviation:.2g} of their range, more than "
@@ -92,12 +92,12 @@ def export_segmenter(
         )
     with atomic_write(path) as file:
         file.write(content)
-    shape = ("N", segmenter.config.classes, side, side)
-    return Exported({"images": ("N", 3, side, side)}, shape, len(content), deviation)
+    shape = ("N", segmenter.config.classes, *size)
+    return Exported({"images": ("N", 3, *size)}, shape, len(content), deviation)
 
 
-def _pictures(count: int, side: int) -> Tensor:
-    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(count)) * 2 - 1
+def _pictures(count: int, size: tuple[int, int]) -> Tensor:
+    return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(count)) * 2 - 1
 
 
 def _deviation(net: torch.nn.Module, session: Any, images: Tensor) -> float:

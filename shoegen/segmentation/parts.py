@@ -140,8 +140,8 @@ class PartSegmenter:
         return Overlay(image, self.segment(image), self.labels)
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) in [−1, 1] → (N, classes, h, w), the longer side as in training."""
-        factor = self.config.resolution / max(images.shape[-2:])
+        """(N, 3, H, W) in [−1, 1] → (N, classes, h, w), the picture as large as fits into those of the training."""
+        factor = min(most / side for most, side in zip(self.config.size, images.shape[-2:], strict=True))
         size = [max(1, round(side * factor)) for side in images.shape[-2:]]
         if size != list(images.shape[-2:]):
             images = F.interpolate(images, size, mode="bilinear", antialias=factor < 1)

@@ -20,7 +20,7 @@ import torch
 
 from shoegen.data.images import image_grid, write_image
 from shoegen.errors import ConfigError, TrainingError
-from shoegen.segmentation.config import SegmenterConfig, TrainingConfig
+from shoegen.segmentation.config import SegmenterConfig, TrainingConfig, describe_size
 from shoegen.segmentation.data import Batch, SegmentationData
 from shoegen.segmentation.models.pretrained import find_weights
 from shoegen.segmentation.overlay import tint
@@ -71,7 +71,8 @@ def train(
             return _resume(world, out, {}, device)
         if world.is_first:
             check_new_run(out)
-        config = replace(config, data=os.path.abspath(config.data))  # for a resume from elsewhere
+        val = None if config.val is None else os.path.abspath(config.val)  # for a resume from elsewhere
+        config = replace(config, data=os.path.abspath(config.data), val=val)
         trainer, data, notes = _begin(config, world, device, pretrained)
         if dry_run:
             if world.is_first:
@@ -229,7 +230,8 @@ def _notes(trainer: Trainer, data: SegmentationData) -> list[str]:
     return [
         *(f"note: {note}" for note in data.dataset.notes),
         f"{config.model.architecture} of {millions:.1f} million parameters, {len(data.labels)} classes; "
-        f"{len(data.train)} pictures to learn from and {len(data.val)} to validate on at {config.model.resolution} px, "
+        f"{len(data.train)} pictures to learn from and {len(data.val)} to validate on at "
+        f"{describe_size(config.model.size)}, "
         f"batch {config.batch}, on {trainer.device}{processes}",
     ]
 
@@ -369,7 +371,7 @@ def _evaluate(trainer: Trainer, data: SegmentationData, run: RunFolder | None) -
 
 def _write_samples(trainer: Trainer, data: SegmentationData, run: RunFolder) -> None:
     """Pictures held out, each with its true and its predicted part map."""
-    images, part_maps = data.read(data.val[:SAMPLES])
+    images, part_maps = data.samples(SAMPLES)
     tiles: list[np.ndarray] = []
     for image, true, predicted in zip(images.transpose(0, 2, 3, 1), part_maps, trainer.predict(images)):
         tiles += [image, tint(image, true, trainer.labels), tint(image, predicted, trainer.labels)]
@@ -384,6 +386,6 @@ def _explain_memory(trainer: Trainer) -> Iterator[None]:
         if isinstance(error, TrainingError) or not is_out_of_memory(error):
             raise
         raise TrainingError(
-            f"out of memory with {len(trainer.rows)} pictures of {trainer.config.model.resolution} px on "
+            f"out of memory with {len(trainer.rows)} pictures of {describe_size(trainer.config.model.size)} on "
             f"{trainer.device}; use a smaller --batch or --resolution, or more processes"
         ) from error
