@@ -94,6 +94,7 @@ class ImageDataset:
         skip_bad: leave out what cannot be read; without it that is an error.
         mirror: append every picture's mirror image, which doubles `len(ds)`.
         part_maps: every picture must have a part map; all are checked on construction.
+        unlabelled: part maps may have pixels that are `labels.IGNORED`.
         labels: classes of the part maps where there is no labels.json.
         channels: C: 3 is RGB, 1 the luminance, 4 RGBA.
         subset: use only so many pictures, chosen by `subset_seed` before any is read or mirrored.
@@ -127,6 +128,7 @@ class ImageDataset:
         skip_bad: bool = False,
         mirror: bool = False,
         part_maps: bool = False,
+        unlabelled: bool = False,
         labels: LabelMap | None = None,
         channels: int = 3,
         subset: int | None = None,
@@ -140,6 +142,7 @@ class ImageDataset:
         self.fit = fit
         self.mirror = mirror
         self._part_maps = part_maps
+        self._unlabelled = unlabelled
         self._channels = channels
 
         # Find the pictures and what stands beside them.
@@ -285,7 +288,8 @@ class ImageDataset:
     def _decode_part_map(self, found: int, size: Size) -> np.ndarray:
         if self.labels is None:
             raise DataError("the classes are unknown; add a labels.json")
-        return self._files.read_part_map(self._found[found], self.labels, size)
+        name = self._found[found]
+        return self._files.read_part_map(name, self.labels, size, unlabelled=self._unlabelled)
 
     @cached_property
     def _attributes(self) -> dict[str, dict[str, float]]:

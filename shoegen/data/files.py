@@ -67,8 +67,10 @@ class PictureFiles:
         """For the picture images/….jpg its part map masks/….png, or None."""
         return self._part_maps.get(_stem_below_top(picture)) if picture.startswith("images/") else None
 
-    def read_part_map(self, picture: str, labels: LabelMap, size: Size) -> np.ndarray:
-        """(H, W) uint8: the part map of a picture that has this (height, width).
+    def read_part_map(
+        self, picture: str, labels: LabelMap, size: Size, *, unlabelled: bool = False
+    ) -> np.ndarray:
+        """(H, W) uint8: the part map of a picture that has this (height, width); for `unlabelled`: `decode_part_map`.
 
         Raises:
             DataError: the reason alone: there is none, it cannot be read, or it has another size.
@@ -77,7 +79,7 @@ class PictureFiles:
         if name is None:
             raise DataError(f"it has no part map; expected {expected_part_map(picture)}")
         try:
-            part_map = decode_part_map(self.read(name), labels)
+            part_map = decode_part_map(self.read(name), labels, unlabelled=unlabelled)
         except DataError as error:
             raise DataError(f"{name}: {error}") from error
         if part_map.shape != size:

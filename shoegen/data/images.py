@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageDraw, ImageFont, ImageOps
 
-from shoegen.data.labels import LabelMap
+from shoegen.data.labels import IGNORED, LabelMap
 from shoegen.errors import ConfigError, DataError, OutputError
 from shoegen.torch_utils.files import atomic_write
 
@@ -173,8 +173,11 @@ def check_channels(channels: int) -> None:
         raise ConfigError(f"channels: got {channels}, expected one of {expected}")
 
 
-def decode_part_map(data: bytes, labels: LabelMap) -> np.ndarray:
+def decode_part_map(data: bytes, labels: LabelMap, *, unlabelled: bool = False) -> np.ndarray:
     """Decodes the bytes of an 8-bit index PNG (palette or greyscale) to (H, W) uint8 class indices.
+
+    Args:
+        unlabelled: allow pixels that are `IGNORED`.
 
     Raises:
         DataError: the reason alone; the caller knows the file's name.
@@ -189,12 +192,12 @@ def decode_part_map(data: bytes, labels: LabelMap) -> np.ndarray:
         part_map = np.array(image, np.uint8)
     except Exception as error:
         raise DataError(f"the part map is damaged or truncated ({_one_line(error)})") from error
-    check_part_map(part_map, labels)
+    check_part_map(part_map, labels, unlabelled=unlabelled)
     return part_map
 
 
-def check_part_map(part_map: np.ndarray, labels: LabelMap) -> None:
-    """Checks that a part map is (H, W) uint8 and every value a class of `labels`.
+def check_part_map(part_map: np.ndarray, labels: LabelMap, *, unlabelled: bool = False) -> None:
+    """Checks that a part map is (H, W) uint8 and every value a class of `labels`, or `IGNORED` if that is allowed.
 
     Raises:
         DataError: names the lowest value that is no class, and how many pixels have it.
@@ -202,6 +205,8 @@ def check_part_map(part_map: np.ndarray, labels: LabelMap) -> None:
     if part_map.dtype != np.uint8 or part_map.ndim != 2:
         raise DataError(f"got a part map {part_map.shape} of {part_map.dtype}; expected (H, W) of uint8")
     wrong = part_map[part_map >= len(labels)]
+    if unlabelled:
+        wrong = wrong[wrong != IGNORED]
     if wrong.size:
         raise DataError(
             f"value {wrong.min()} at {np.count_nonzero(wrong == wrong.min())} pixels is no class "

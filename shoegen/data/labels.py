@@ -15,6 +15,11 @@ from shoegen.errors import DataError
 
 Color = tuple[int, int, int]
 
+IGNORED = 255
+"""The value of part maps that says nothing of its pixel: trainings and figures leave it out."""
+GOLDEN = (5**0.5 - 1) / 2
+FEW = 12  # hues that the eye tells apart
+
 
 @dataclass(frozen=True)
 class LabelMap:
@@ -54,11 +59,15 @@ class LabelMap:
 
     @classmethod
     def from_names(cls, names: Sequence[str]) -> LabelMap:
-        """Classes with colours spread around the hue circle; class 0 is white."""
-        hues = np.linspace(0, 1, max(len(names) - 1, 1), endpoint=False)
+        """Classes with colours spread around the hue circle, many of them also in tone; class 0 is white."""
         colors = [(255, 255, 255)]
-        for hue in hues[: len(names) - 1]:
-            red, green, blue = colorsys.hsv_to_rgb(float(hue), 0.65, 0.9)
+        count = len(names) - 1
+        for i in range(count):
+            if count <= FEW:
+                hue, saturation, value = i / count, 0.65, 0.9
+            else:  # neighbours in the list are far apart on the circle, and in tone
+                hue, saturation, value = i * GOLDEN % 1, (0.55, 0.9, 0.75)[i % 3], (0.95, 0.85, 0.6)[i // 2 % 3]
+            red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
             colors.append((round(255 * red), round(255 * green), round(255 * blue)))
         return cls(tuple(names), tuple(colors[: len(names)]))
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from shoegen.data.datasets import ImageDataset, infinite_indices
-from shoegen.data.labels import LabelMap
+from shoegen.data.labels import IGNORED, LabelMap
 from shoegen.data.loading import batches_of, map_ahead
 from shoegen.errors import DataError
-from shoegen.segmentation.config import IGNORED, TrainingConfig
+from shoegen.segmentation.config import TrainingConfig
 from shoegen.torch_utils.distributed import World
 from shoegen.torch_utils.text import some
 
@@ -59,6 +59,7 @@ class SegmentationData:
             resolution=self._config.model.size,
             fit="pad",
             part_maps=True,
+            unlabelled=True,
             skip_bad=self._config.skip_bad,
             cache_bytes=4 * 2**30 // self._world.local_size,
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from shoegen.data.labels import IGNORED
 from shoegen.errors import ConfigError
-from shoegen.segmentation.config import IGNORED, parse_loss
+from shoegen.segmentation.config import parse_loss
 from shoegen.segmentation.processes import total
 from shoegen.torch_utils.distributed import World
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shoegen.data.labels import LabelMap
-from shoegen.segmentation.config import IGNORED
+from shoegen.data.labels import IGNORED, LabelMap
 
 
 class ConfusionMatrix:

@@ -3,8 +3,9 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from shoegen.data.labels import IGNORED
 from shoegen.segmentation.augment import augment
-from shoegen.segmentation.config import AUGMENTATIONS, IGNORED, AugmentConfig
+from shoegen.segmentation.config import AUGMENTATIONS, AugmentConfig
 from shoegen.torch_utils.draws import BatchDraws
 
 NOTHING = AUGMENTATIONS["none"]

@@ -3,9 +3,10 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from shoegen.data.images import write_image, write_part_map
-from shoegen.data.labels import SHOE_PARTS, LabelMap
+from shoegen.data.labels import IGNORED, SHOE_PARTS, LabelMap
 from shoegen.data.synthetic import make_dataset, render
 from shoegen.errors import DataError
 from shoegen.segmentation.config import SegmenterConfig
@@ -47,16 +48,18 @@ def test_one_picture_many_times_cannot_be_split(tmp_path):
 def test_another_folder_to_validate_on(shoes, tmp_path):
     make_dataset(tmp_path / "val.zip", count=5, resolution=48, seed=1)
     data = open_data(shoes, val=str(tmp_path / "val.zip"))
-    assert len(data.train) == 24 and len(data.val) == 5
+    assert len(data.train) == 24
+    assert len(data.val) == 5
     images, part_maps = data.samples(3)
-    assert images.shape == (3, 3, 32, 32) and part_maps.shape == (3, 32, 32)
+    assert images.shape == (3, 3, 32, 32)
+    assert part_maps.shape == (3, 32, 32)
     assert sum(len(images) for images, _ in data.validation(2)) == 5
     assert data.fingerprint != open_data(shoes).fingerprint
 
 
 def test_shared_pictures_are_refused_unless_asked_for(shoes, tmp_path):
     copy = shutil.copy(shoes, tmp_path / "copy.zip")
-    with pytest.raises(DataError, match="24 pictures of --val.*--allow-shared"):
+    with pytest.raises(DataError, match=r"24 pictures of --val.*--allow-shared"):
         open_data(shoes, val=str(copy))
     assert len(open_data(shoes, val=str(copy), allow_shared=True).val) == 24
 
@@ -70,6 +73,22 @@ def test_validation_has_the_classes_of_the_training(shoes, tmp_path):
 def test_pictures_need_not_be_square(shoes):
     model = SegmenterConfig(resolution=(64, 48))
     images, part_maps = open_data(shoes, model=model).samples(2)
-    assert images.shape == (2, 3, 64, 48) and part_maps.shape == (2, 64, 48)
+    assert images.shape == (2, 3, 64, 48)
+    assert part_maps.shape == (2, 64, 48)
     # 48 px of shoe, and as many rows of margin above it as below.
     assert not np.diff(images[:, :, :8].astype(int), axis=2).any()
+
+
+def test_pixels_may_be_left_without_a_label(tmp_path):
+    folder_of(tmp_path, [0, 1])
+    path = tmp_path / "masks" / "000.png"
+    part_map = np.array(Image.open(path))
+    part_map[:4] = IGNORED
+    Image.fromarray(part_map).save(path)
+    data = open_data(tmp_path)
+    assert any((data.dataset.part_map(i)[:4] == IGNORED).all() for i in range(2))
+    assert float(data.frequencies().sum()) == pytest.approx(1)
+    part_map[0, 0] = 254
+    Image.fromarray(part_map).save(path)
+    with pytest.raises(DataError, match="value 254 at 1 pixels"):
+        open_data(tmp_path)

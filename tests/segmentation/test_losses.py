@@ -2,8 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from shoegen.data.labels import IGNORED
 from shoegen.errors import ConfigError
-from shoegen.segmentation.config import IGNORED, parse_loss
+from shoegen.segmentation.config import parse_loss
 from shoegen.segmentation.losses import SegmentationLoss, class_weights
 
 

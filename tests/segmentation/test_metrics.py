@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoegen.data.labels import LabelMap
-from shoegen.segmentation.config import IGNORED
+from shoegen.data.labels import IGNORED, LabelMap
 from shoegen.segmentation.metrics import ConfusionMatrix
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from shoegen.data.labels import LabelMap
+from shoegen.data.labels import IGNORED, LabelMap
 from shoegen.errors import ConfigError, FileFormatError, TrainingError
-from shoegen.segmentation.config import IGNORED, TrainingConfig
+from shoegen.segmentation.config import TrainingConfig
 from shoegen.segmentation.trainer import Trainer
 from shoegen.torch_utils.distributed import World
 
