@@ -117,15 +117,17 @@ class PartSegmenter:
         Raises:
             DataError: the pictures have another shape or type.
         """
-        tensor = _as_tensor(images)
+        tensor = as_tensor(images)
         height, width = (
             (size, size) if isinstance(size, int) else size or (tensor.shape[-2], tensor.shape[-1])
         )
         maps = []
         for chunk in tensor.split(batch):
             logits = self.logits(chunk.to(self.device))
-            logits = F.interpolate(logits.softmax(1), (height, width), mode="bilinear", antialias=True)
-            maps.append(logits.argmax(1).to(torch.uint8).cpu().numpy())
+            if logits.shape[-2:] != (height, width):
+                logits = F.interpolate(logits.softmax(1), (height, width), mode="bilinear", antialias=True)
+            # On a CPU argmax takes ten times as long as max, except along the last axis in memory.
+            maps.append(logits.max(1).indices.to(torch.uint8).cpu().numpy())
         part_maps = np.concatenate(maps)
         return part_maps[0] if isinstance(images, np.ndarray) and images.ndim == 3 else part_maps
 
@@ -148,7 +150,7 @@ class PartSegmenter:
         return self.net(images.contiguous(memory_format=torch.channels_last))
 
 
-def _as_tensor(images: Images) -> torch.Tensor:
+def as_tensor(images: Images) -> torch.Tensor:
     """Any accepted pictures → (N, 3, H, W) float32 in [−1, 1]."""
     if isinstance(images, torch.Tensor):
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
