@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private
         os.replace(temporary, path)
         temporary = None
-        _sync_folder(path.parent)
+        _sync(path.parent)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
@@ -93,14 +94,59 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike[str], *, last: str | None = None) -> Iterator[Path]:
+    """A folder to write in that takes the name `path` once it is complete; an error leaves nothing.
+
+    Where there is a folder of that name, what was written comes into it, file by file, over files of the same name.
+
+    Args:
+        last: the name of the file that comes there last, and so says that all are there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        make_folder(path)
+    temporary = None
+    try:
+        is_new = not path.exists() or not any(path.iterdir())
+        parent = path.absolute().parent if is_new else path
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=parent))
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        if is_new:
+            temporary.chmod(0o777 & ~_umask())  # mkdtemp makes folders private
+            os.replace(temporary, path)  # an empty folder of that name is replaced
+            _sync(path.absolute().parent)
+            temporary = None
+            return
+        for file in sorted(temporary.iterdir(), key=lambda each: each.name == last):
+            os.replace(file, path / file.name)
+        _sync(path)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another path"
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Has the disk keep a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from shoegen.errors import OutputError
-from shoegen.torch_utils.files import atomic_write, check_writable, write_json
+from shoegen.torch_utils.files import atomic_folder, atomic_write, check_writable, write_json
 
 
 def test_the_old_file_stays_when_writing_fails(tmp_path):
@@ -25,9 +25,7 @@ def test_makes_folders_and_honours_the_umask(tmp_path):
     path = tmp_path / "x" / "y" / "a.json"
     write_json(path, {"a": 1})
     assert json.loads(path.read_text()) == {"a": 1}
-    mask = os.umask(0)
-    os.umask(mask)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~_mask()
 
 
 def test_a_folder_is_no_file_name(tmp_path):
@@ -64,3 +62,57 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
 def test_loads_no_torch():
     code = "import sys, shoegen.torch_utils.files; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("before", [None, [], ["kept", "a"]])
+def test_a_folder_comes_whole(tmp_path, before):
+    out = tmp_path / "folder"
+    if before is not None:
+        out.mkdir()
+        for name in before:
+            (out / name).write_text("old")
+    with atomic_folder(out) as folder:
+        (folder / "a").write_text("new")
+        (folder / "in").mkdir()
+        (folder / "in" / "b").write_text("new")
+        assert not (out / "in").exists()
+    assert {path.name for path in out.iterdir()} == {"a", "in", *(before or [])}
+    assert (out / "a").read_text() == (out / "in" / "b").read_text() == "new"
+    assert os.listdir(tmp_path) == ["folder"]
+    assert stat.S_IMODE(out.stat().st_mode) == 0o777 & ~_mask()
+
+
+def write_half(out):
+    with atomic_folder(out) as folder:
+        (folder / "a").write_text("new")
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("before", [None, ["kept"]])
+def test_a_folder_that_fails_leaves_nothing(tmp_path, before):
+    out = tmp_path / "folder"
+    for name in before or []:
+        out.mkdir()
+        (out / name).write_text("old")
+    with pytest.raises(OutputError, match="cannot write"):
+        write_half(out)
+    assert [path.name for path in tmp_path.rglob("*")] == (["folder", "kept"] if before else [])
+
+
+def test_the_last_file_of_a_folder_says_that_all_are_there(tmp_path, monkeypatch):
+    out, came = tmp_path / "folder", []
+    out.mkdir()
+    (out / "kept").write_text("old")
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: (came.append(new.name), replace(old, new)))
+    with atomic_folder(out, last="a") as folder:
+        for name in ("a", "b", "c"):
+            (folder / name).write_text("new")
+    assert came[-1] == "a"
+    assert set(came) == {"a", "b", "c"}
+
+
+def _mask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import shutil
-import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +13,7 @@ from shoegen.data.annotations.model import Annotations
 from shoegen.data.annotations.writing import STEM, Files, WriteOptions
 from shoegen.data.files import write_member
 from shoegen.errors import ConfigError, DataError, OutputError
-from shoegen.torch_utils.files import atomic_write, check_writable, make_folder
+from shoegen.torch_utils.files import atomic_folder, atomic_write, check_writable
 
 SPLITS = ("train", "val", "test")
 
@@ -189,38 +185,11 @@ def _write_all(files: Iterable[tuple[str, bytes]], out: Path) -> None:
             for name, content in files:
                 write_member(archive, name, content)
         return
-    with _new_folder(out) as folder:
+    with atomic_folder(out) as folder:
         for name, content in files:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-
-
-@contextlib.contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder that takes the name `out` once it is complete; an error leaves nothing."""
-    temporary = None
-    make_folder(out / "x" if out.is_dir() else out)
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
-        yield temporary
-        os.chmod(temporary, 0o777 & ~_umask())
-        os.replace(temporary, out)  # an empty folder of that name is replaced
-        temporary = None
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        reason = error.strerror or error
-        raise OutputError(f"cannot write {out}: {reason}; free space or choose another path") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def parse_classes(text: str) -> dict[str, str]:
