@@ -81,6 +81,15 @@ class World:
             dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
         return values[0]
 
+    def gather(self, value: Any) -> list[Any]:
+        """What each process gives here, in every process, in the order of ranks."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        with self._talking():
+            dist.all_gather_object(values, value)
+        return values
+
     def remember(self, name: str) -> None:
         """Leaves a note that the processes find after their launcher has started them anew."""
         if self.notes is not None:

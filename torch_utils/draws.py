@@ -60,7 +60,7 @@ class BatchDraws(Draws):
     ) -> None:
         super().__init__(device, dtype)
         self._rows, self._total = list(rows), total
-        self._shared = torch.Generator().manual_seed(_seed(key))
+        self._shared = torch.Generator().manual_seed(seed_of(key))
         self._keys = [(*key, row) for row in rows]
         self._own: list[torch.Generator] = []
 
@@ -72,10 +72,11 @@ class BatchDraws(Draws):
                 self.device, self.dtype
             )
         if not self._own:
-            self._own = [torch.Generator(self.device).manual_seed(_seed(key)) for key in self._keys]
+            self._own = [torch.Generator(self.device).manual_seed(seed_of(key)) for key in self._keys]
         own = [draw(shape[1:], generator=each, device=self.device) for each in self._own]
         return torch.stack(own).to(self.dtype)
 
 
-def _seed(key: tuple[Any, ...]) -> int:
+def seed_of(key: tuple[Any, ...]) -> int:
+    """A generator's seed that follows from `key`."""
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=4).digest(), "little")

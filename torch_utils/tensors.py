@@ -58,6 +58,18 @@ def load_tensors(path: str | os.PathLike[str], *, kind: str) -> tuple[dict[str, 
     return tensors, metadata
 
 
+def kind_of(path: str | os.PathLike[str]) -> str | None:
+    """The kind of a file that `save_tensors` wrote, or None for any other."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {}).get("shoegen", "{}"))
+    except (SafetensorError, OSError, ValueError):
+        return None
+    return metadata.get("kind") if isinstance(metadata, dict) else None
+
+
 def tensors_hash(tensors: dict[str, Tensor]) -> str:
     """SHA-256 (hex) over names, types, shapes and values, whatever the order or the file around them."""
     digest = hashlib.sha256()

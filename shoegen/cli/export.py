@@ -50,8 +50,14 @@ def command(
     if format is None:
         format = "torch" if out.endswith(".pt2") else "onnx"
 
+    from shoegen.segmentation.loading import is_instance_segmenter
     from shoegen.segmentation.parts import is_segmenter
 
+    if is_instance_segmenter(model):
+        raise ConfigError(
+            f"{model} is a Mask R-CNN, which is not exported: how many regions it looks at depends on the picture, and "
+            "PyTorch's exporter does not follow that; give a semantic segmenter or a generator"
+        )
     if is_segmenter(model):
         if (format, source, psi, cutoff, noise) != ("onnx", "z", None, None, "const"):
             raise ConfigError(

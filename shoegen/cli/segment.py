@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import click
 
+from shoegen.cli._pictures import check_outputs, find_pictures, name_outputs, readable
 from shoegen.cli._progress import show_progress
 
 
@@ -28,6 +30,16 @@ from shoegen.cli._progress import show_progress
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write the measured attributes to a file."
 )
+@click.option(
+    "--instances",
+    type=click.Path(path_type=Path),
+    help="Of Mask R-CNN: write the objects, with their scores, to a file as COCO's JSON.",
+)
+@click.option(
+    "--score",
+    type=float,
+    help="Of Mask R-CNN: leave out objects below it.  [default: 0.5; for --instances 0]",
+)
 def command(
     sources: tuple[Path, ...],
     out: Path | None,
@@ -37,12 +49,15 @@ def command(
     skip_bad: bool,
     show_measures: bool,
     json_path: Path | None,
+    instances: Path | None,
+    score: float | None,
 ) -> None:
     """Segment pictures: into the parts of shoes, and measure them, or into what any trained model knows.
 
     \b
     shoegen segment photo.jpg --out parts/ --overlay --measure
     shoegen segment street/ --model runs/street --out parts/
+    shoegen segment street/ --model runs/maskrcnn --instances shoes.json
 
     Shoes are measured with their toe to the left. Lengths are fractions of the shoe's length.
     """
@@ -50,28 +65,32 @@ def command(
     from shoegen.data.labels import SHOE_PARTS, LabelMap
     from shoegen.errors import ConfigError
     from shoegen.measure import measure
+    from shoegen.segmentation.instances.parts import SCORE, CocoInstances, InstanceSegmenter, draw
+    from shoegen.segmentation.loading import load_segmenter
     from shoegen.segmentation.overlay import Overlay
-    from shoegen.segmentation.parts import PartSegmenter
     from shoegen.torch_utils.devices import pick_device
     from shoegen.torch_utils.files import check_writable, write_json
 
-    if out is None and not show_measures and json_path is None:
-        raise ConfigError("nothing to do: got no --out, --measure or --json; give at least one")
+    if out is None and not show_measures and json_path is None and instances is None:
+        raise ConfigError("nothing to do: got no --out, --measure, --json or --instances; give at least one")
     if overlay and out is None:
         raise ConfigError("--overlay has nowhere to go; give a folder with --out")
-    names = _name_outputs(_readable(_find_pictures(sources), skip_bad=skip_bad))
-    if json_path is not None:
-        check_writable(json_path)
+    names = name_outputs(readable(find_pictures(sources), skip_bad=skip_bad))
+    if score is not None and not 0 <= score <= 1:
+        raise ConfigError(f"--score: got {score:g}, expected 0 to 1")
+    for path in (json_path, instances):
+        if path is not None:
+            check_writable(path)
     if out is not None:
         check_writable(out / "part_map.png")
-        kinds = [".png", ".overlay.png"] if overlay else [".png"]
-        outputs = {(out / f"{name}{kind}").resolve() for name in names.values() for kind in kinds}
-        overwritten = [source for source in names if source.resolve() in outputs]
-        if overwritten:
-            raise ConfigError(
-                f"--out {out} would overwrite the picture {overwritten[0]}; choose another folder"
-            )
-    segmenter = PartSegmenter.load(model, pick_device(device))
+        check_outputs(out, names, [".png", ".overlay.png"] if overlay else [".png"])
+    segmenter = load_segmenter(model, pick_device(device))
+    if not isinstance(segmenter, InstanceSegmenter) and (instances is not None or score is not None):
+        raise ConfigError(
+            f"{model} knows no instances, only Mask R-CNN does; leave out --instances and --score"
+        )
+    found = CocoInstances(segmenter.labels, score=score or 0.0)
+    folder = os.path.commonpath([source.resolve().parent for source in names])  # names in COCO are relative
     measuring = show_measures or json_path is not None
     if measuring and set(SHOE_PARTS.names) - set(segmenter.labels.names):
         raise ConfigError(
@@ -87,7 +106,13 @@ def command(
     with show_progress("segmenting", "pictures") as report:
         for done, (source, name) in enumerate(names.items(), 1):
             image = read_image(source)
-            part_map = segmenter.segment(image)
+            if isinstance(segmenter, InstanceSegmenter):
+                objects = segmenter.detect(image)
+                part_map = draw(objects, image.shape[:2], SCORE if score is None else score)
+                if instances is not None:
+                    found.add(source.resolve().relative_to(folder).as_posix(), image.shape[:2], objects)
+            else:
+                part_map = segmenter.segment(image)
             if out is not None:
                 write_part_map(out / f"{name}.png", part_map, segmenter.labels)
             if out is not None and overlay:
@@ -103,64 +128,9 @@ def command(
         write_json(json_path, {k: {n: _or_none(v) for n, v in m.items()} for k, m in measures.items()})
     if out is not None:
         click.echo(f"{out}: {len(names)} part maps")
-
-
-def _find_pictures(sources: tuple[Path, ...]) -> list[Path]:
-    """The files, and the pictures anywhere below the folders."""
-    from shoegen.data.images import IMAGE_SUFFIXES
-    from shoegen.errors import DataError
-
-    pictures: list[Path] = []
-    for source in sources:
-        if source.is_dir():
-            found = sorted(
-                path
-                for path in source.rglob("*")
-                if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not path.name.startswith(".")
-            )
-            if not found:
-                raise DataError(f"{source} has no pictures; expected {' '.join(sorted(IMAGE_SUFFIXES))}")
-            pictures += found
-        elif source.is_file():
-            pictures.append(source)
-        else:
-            raise DataError(f"nothing at {source}; give a picture or a folder of pictures")
-    return pictures
-
-
-def _readable(pictures: list[Path], *, skip_bad: bool) -> list[Path]:
-    """The pictures that can be decoded; the others are named."""
-    from shoegen.data.images import read_image
-    from shoegen.errors import DataError
-
-    bad: dict[Path, str] = {}
-    for picture in pictures:
-        try:
-            read_image(picture)
-        except DataError as error:
-            bad[picture] = str(error)
-    if bad:
-        listed = "; ".join(list(bad.values())[:3]) + ("; …" if len(bad) > 3 else "")
-        if not skip_bad or len(bad) == len(pictures):
-            raise DataError(
-                f"{len(bad)} of {len(pictures)} pictures cannot be read: {listed}; mend them, or leave them out "
-                "with --skip-bad"
-            )
-        click.echo(f"note: {len(bad)} of {len(pictures)} pictures left out: {listed}", err=True)
-    return [picture for picture in pictures if picture not in bad]
-
-
-def _name_outputs(pictures: list[Path]) -> dict[Path, str]:
-    """The stem of the part map's file for each picture: its own, numbered where two pictures share one."""
-    names: dict[Path, str] = {}
-    taken: set[str] = set()
-    for picture in dict.fromkeys(pictures):
-        name, number = picture.stem, 2
-        while name in taken:
-            name, number = f"{picture.stem}-{number}", number + 1
-        names[picture] = name
-        taken |= {name, f"{name}.overlay"}
-    return names
+    if instances is not None:
+        write_json(instances, found.to_json())
+        click.echo(f"{instances}: {len(found)} objects in {len(names)} pictures")
 
 
 def _print_table(name: str, measures: dict[str, float]) -> None:

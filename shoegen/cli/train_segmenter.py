@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from shoegen.cli._options import parse_numbers, parse_size, refuse_with_resume
+from shoegen.errors import ConfigError
+
+if TYPE_CHECKING:
+    from shoegen.segmentation.config import AugmentConfig, TrainingConfig
+    from shoegen.segmentation.instances.config import InstanceTrainingConfig
 
 
 @click.command("train-segmenter")
-@click.option("--data", help="Folder or zip with images/, masks/ and labels.json.")
+@click.option(
+    "--data",
+    help="Folder or zip with images/, masks/ and labels.json; of maskrcnn annotations of instances, of any format.",
+)
+@click.option(
+    "--pictures", help="Of maskrcnn: folder or zip of the pictures, for annotations that stand alone."
+)
 @click.option(
     "--out",
     required=True,
     type=click.Path(),
     help="Run folder: settings, logs, checkpoints, and the best segmenter.safetensors.",
 )
-@click.option("--images", type=int, help="How many pictures to show in all.  [default: 60000]")
+@click.option(
+    "--images", type=int, help="How many pictures to show in all.  [default: 60000; maskrcnn 20000]"
+)
 @click.option(
     "--resume", is_flag=True, help="Go on with the run in --out, exactly where its last checkpoint is."
 )
@@ -28,7 +43,22 @@ from shoegen.cli._options import parse_numbers, parse_size, refuse_with_resume
 )
 # The network.
 @click.option(
-    "--arch", default="unet", show_default=True, help="unet, segnet, deeplab, fcn (both ResNet-50), densenet."
+    "--arch",
+    default="unet",
+    show_default=True,
+    help="unet, segnet, deeplab, fcn (both ResNet-50), densenet; maskrcnn (ResNet-50 and FPN), which tells instances "
+    "apart.",
+)
+@click.option("--engine", help="Of maskrcnn: torchvision, detectron2.  [default: torchvision]")
+@click.option(
+    "--norm",
+    help="Of maskrcnn: group, batch, frozen (with pretrained weights).  [default: frozen with them, else group]",
+)
+@click.option("--rois", type=int, help="Of maskrcnn: regions per picture to learn from.  [default: 512]")
+@click.option(
+    "--anchors",
+    help="Of maskrcnn: sides of the regions looked for at 5 scales.  [default: 16,32,64,128,256; twice that at large "
+    "resolutions]",
 )
 @click.option("--encoder", help="Of the U-Net, a name of segmentation-models-pytorch, such as resnet34.")
 @click.option("--width", type=float, help="Of all others: channels as multiples of the paper's.")
@@ -37,15 +67,17 @@ from shoegen.cli._options import parse_numbers, parse_size, refuse_with_resume
     default=None,
     help="Begin with ImageNet weights of the encoder. Default: if they are on disk or can be fetched.",
 )
+@click.option(
+    "--after",
+    help="Learn to be the second network of a cascade: the first one's file, run folder, or `default`.",
+)
 @click.option("--init-from", help="A segmenter.safetensors to start from; `default` is the shipped one.")
 @click.option(
     "--resolution",
-    default="128",
-    show_default=True,
-    help="Of the pictures that the network sees: a side, or WIDTHxHEIGHT such as 256x384.",
+    help="Of the pictures that the network sees: a side, or WIDTHxHEIGHT.  [default: 128; maskrcnn 256x384]",
 )
 # How it learns.
-@click.option("--batch", default=16, show_default=True, help="Pictures per step, over all processes.")
+@click.option("--batch", type=int, help="Pictures per step, over all processes.  [default: 16; maskrcnn 2]")
 @click.option(
     "--loss", default="ce+dice", show_default=True, help="ce, focal, dice, or a sum: focal+0.5*dice."
 )
@@ -55,7 +87,11 @@ from shoegen.cli._options import parse_numbers, parse_size, refuse_with_resume
     show_default=True,
     help="By frequency f: none, damped (f^-1/4), balanced (1/f); or a number for each class: 0.1,1,2.",
 )
-@click.option("--lr", default=2e-3, show_default=True, help="Highest learning rate; --lr-find suggests one.")
+@click.option(
+    "--lr",
+    type=float,
+    help="Highest learning rate; --lr-find suggests one.  [default: 0.002; maskrcnn 0.0002]",
+)
 @click.option(
     "--schedule",
     default="onecycle",
@@ -66,19 +102,29 @@ from shoegen.cli._options import parse_numbers, parse_size, refuse_with_resume
 @click.option(
     "--augment",
     type=click.Choice(["studio", "street", "none"]),
-    default="studio",
-    show_default=True,
-    help="Random changes: before plain backgrounds of class 0, in any surroundings, none.",
+    help="Random changes: before plain backgrounds of class 0, in any surroundings, none.  [default: studio; maskrcnn "
+    "street]",
 )
 @click.option("--flip", type=float, help="Probability of a mirror image. Default: studio 0, street 0.5.")
 @click.option("--val", help="Another folder or zip to validate on, instead of a share of the data.")
 @click.option("--allow-shared", is_flag=True, help="Although pictures of --val are among the data.")
+@click.option("--val-pictures", help="Of maskrcnn: the pictures of --val.  [default: those of --pictures]")
 @click.option(
-    "--val-share", default=0.05, show_default=True, help="Share of the data held out for validation."
+    "--val-share",
+    type=float,
+    help="Share of the data held out for validation.  [default: 0.05; maskrcnn 0.1]",
 )
-@click.option("--evaluate-every", default=8_000, show_default=True, help="Images between two evaluations.")
-@click.option("--save-every", default=4_000, show_default=True, help="Images between two checkpoints.")
-@click.option("--patience", type=int, help="End after so many evaluations without a better mean IoU.")
+@click.option(
+    "--evaluate-every", type=int, help="Images between two evaluations.  [default: 8000; maskrcnn 2000]"
+)
+@click.option(
+    "--save-every", type=int, help="Images between two checkpoints.  [default: 4000; maskrcnn 1000]"
+)
+@click.option(
+    "--patience",
+    type=int,
+    help="End after so many evaluations without a better mean IoU, or mask AP of maskrcnn.",
+)
 @click.option(
     "--seed", default=0, show_default=True, help="Of the split, the weights, the order, the augmentation."
 )
@@ -95,78 +141,46 @@ def command(
     ctx: click.Context,
     data: str | None,
     out: str,
-    images: int | None,
     resume: bool,
     dry_run: bool,
     lr_find: bool,
     arch: str,
-    encoder: str | None,
-    width: float | None,
     pretrained: bool | None,
-    resolution: str,
-    lr: float,
-    class_weights: str,
-    augment: str,
-    flip: float | None,
-    patience: int | None,
     device: str,
     start_seconds: float,
-    **same_names: Any,
+    **options: Any,
 ) -> None:
     """Train a segmenter on pictures with part maps.
 
     \b
     shoegen train-segmenter --data shoes.zip --out runs/parts
     shoegen train-segmenter --data street.zip --arch deeplab --augment street --resolution 256x384 --out runs/street
+    shoegen train-segmenter --data via.json --pictures photos.zip --arch maskrcnn --out runs/maskrcnn
+    shoegen train-segmenter --data scenes.zip --augment street --after runs/first --out runs/second
     shoegen train-segmenter --data shoes.zip --lr-find --out runs/rates
     torchrun --nproc-per-node 8 -m shoegen train-segmenter --data shoes.zip --batch 64 --out runs/parts
 
     SIGTERM saves and ends with exit code 0; --resume goes on. What torchrun starts again after a crash goes on by
     itself.
     """
-    from shoegen.errors import ConfigError
     from shoegen.segmentation import training
 
     run: dict[str, Any] = {"device": device, "start_seconds": start_seconds}
-    later: dict[str, Any] = {
-        name: value for name, value in {"images": images, "patience": patience}.items() if value is not None
-    }
     if resume:
-        refuse_with_resume(ctx, allowed={"images", "patience", "data", "val", "device", "start_seconds"})
-        if data is not None:
-            later["data"] = os.path.abspath(data)
-        if same_names["val"] is not None:
-            later["val"] = os.path.abspath(same_names["val"])
-        path = training.resume(out, **later, **run)
+        later = {"images", "patience", "data", "val", "pictures", "val_pictures"}
+        refuse_with_resume(ctx, allowed={*later, "device", "start_seconds"})
+        changes = {name: value for name, value in {"data": data, **options}.items() if name in later}
+        for name in ("data", "val", "pictures", "val_pictures"):
+            changes[name] = changes[name] and os.path.abspath(changes[name])
+        given = {name: value for name, value in changes.items() if value is not None}
+        path = training.resume(out, **given, **run)
     elif data is None:
         raise ConfigError(
             "got no --data; give a folder or zip with part maps, or go on with a run with --resume"
         )
     else:
-        import dataclasses
-
-        from shoegen.segmentation.config import AUGMENTATIONS, SegmenterConfig, TrainingConfig
-
-        if encoder is not None and arch != "unet":
-            raise ConfigError(f"--encoder is of the U-Net, got it with --arch {arch}; leave it out")
-        given: dict[str, Any] = {"encoder": encoder, "width": width}
-        model = SegmenterConfig(
-            architecture=arch,
-            resolution=parse_size("--resolution", resolution),
-            **{name: value for name, value in given.items() if value is not None},
-        )
-        changes = AUGMENTATIONS[augment]
-        weights: Any = class_weights
-        if any(each.isdigit() for each in class_weights):
-            weights = tuple(parse_numbers("--class-weights", class_weights))
-        config = TrainingConfig(
-            data=data,
-            model=model,
-            augment=changes if flip is None else dataclasses.replace(changes, flip=flip),
-            learning_rate=lr,
-            class_weights=weights,
-            **later,
-            **same_names,
+        config = (
+            _instance_config(ctx, data, options) if arch == "maskrcnn" else _config(ctx, data, arch, options)
         )
         if lr_find and not dry_run:
             result = training.find_learning_rate(config, out, pretrained=pretrained, **run)
@@ -176,3 +190,88 @@ def command(
         path = training.train(config, out, pretrained=pretrained, dry_run=dry_run, **run)
     if path:
         click.echo(f"best segmenter: {path}")
+
+
+_OF_SEMANTIC = ("encoder", "loss", "class_weights", "after")
+_OF_INSTANCES = ("engine", "norm", "rois", "anchors", "pictures", "val_pictures")
+
+
+def _config(ctx: click.Context, data: str, arch: str, options: dict[str, Any]) -> TrainingConfig:
+    """Of a semantic segmenter."""
+    from shoegen.segmentation.config import SegmenterConfig, TrainingConfig
+
+    _refuse(ctx, _OF_INSTANCES, f"of --arch maskrcnn, got it with --arch {arch}")
+    if options["encoder"] is not None and arch != "unet":
+        raise ConfigError(f"--encoder is of the U-Net, got it with --arch {arch}; leave it out")
+    model = SegmenterConfig(
+        architecture=arch,
+        resolution=parse_size("--resolution", options["resolution"] or "128"),
+        **_given(options, "encoder", "width"),
+    )
+    weights: Any = options["class_weights"]
+    if any(each.isdigit() for each in weights):
+        weights = tuple(parse_numbers("--class-weights", weights))
+    return TrainingConfig(
+        data=data,
+        model=model,
+        augment=_augment(options, "studio"),
+        class_weights=weights,
+        loss=options["loss"],
+        after=options["after"],
+        **_of_every_run(options),
+    )
+
+
+def _instance_config(ctx: click.Context, data: str, options: dict[str, Any]) -> InstanceTrainingConfig:
+    """Of Mask R-CNN."""
+    from shoegen.segmentation.instances.config import InstanceTrainingConfig, MaskRCNNConfig
+
+    _refuse(ctx, _OF_SEMANTIC, "of semantic segmenters, got it with --arch maskrcnn")
+    model = _given(options, "engine", "norm", "rois", "width")
+    if options["resolution"] is not None:
+        model["resolution"] = parse_size("--resolution", options["resolution"])
+    if options["anchors"] is not None:
+        model["anchors"] = _parse_anchors(options["anchors"])
+    return InstanceTrainingConfig(
+        data=data,
+        model=MaskRCNNConfig(**model),
+        augment=_augment(options, "street"),
+        **_given(options, "pictures", "val_pictures"),
+        **_of_every_run(options),
+    )
+
+
+def _refuse(ctx: click.Context, names: tuple[str, ...], of: str) -> None:
+    given = [name for name in names if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE]
+    if given:
+        raise ConfigError(f"--{given[0].replace('_', '-')} is {of}; leave it out")
+
+
+def _given(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Those that are not left to their defaults."""
+    return {name: options[name] for name in names if options[name] is not None}
+
+
+def _of_every_run(options: dict[str, Any]) -> dict[str, Any]:
+    names = ("images", "batch", "val", "val_share", "evaluate_every", "save_every", "patience")
+    rate = {} if options["lr"] is None else {"learning_rate": options["lr"]}
+    always = ("init_from", "schedule", "cycle", "allow_shared", "seed", "skip_bad")
+    return {**_given(options, *names), **rate, **{name: options[name] for name in always}}
+
+
+def _augment(options: dict[str, Any], default: str) -> AugmentConfig:
+    from shoegen.segmentation.config import AUGMENTATIONS
+
+    changes = AUGMENTATIONS[options["augment"] or default]
+    if options["after"] is not None:  # the first network tells where the shoe is, and how large
+        changes = dataclasses.replace(changes, scale=min(changes.scale, 0.08), shift=min(changes.shift, 0.02))
+    return changes if options["flip"] is None else dataclasses.replace(changes, flip=options["flip"])
+
+
+def _parse_anchors(text: str) -> tuple[int, ...]:
+    sides = parse_numbers("--anchors", text)
+    if not all(side == int(side) for side in sides):
+        raise ConfigError(
+            f"--anchors: got {text!r}, expected whole numbers of pixels such as 16,32,64,128,256"
+        )
+    return tuple(map(int, sides))

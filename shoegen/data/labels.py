@@ -66,7 +66,11 @@ class LabelMap:
             if count <= FEW:
                 hue, saturation, value = i / count, 0.65, 0.9
             else:  # neighbours in the list are far apart on the circle, and in tone
-                hue, saturation, value = i * GOLDEN % 1, (0.55, 0.9, 0.75)[i % 3], (0.95, 0.85, 0.6)[i // 2 % 3]
+                hue, saturation, value = (
+                    i * GOLDEN % 1,
+                    (0.55, 0.9, 0.75)[i % 3],
+                    (0.95, 0.85, 0.6)[i // 2 % 3],
+                )
             red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
             colors.append((round(255 * red), round(255 * green), round(255 * blue)))
         return cls(tuple(names), tuple(colors[: len(names)]))

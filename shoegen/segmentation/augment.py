@@ -26,6 +26,11 @@ def augment(images: Tensor, labels: Tensor, config: AugmentConfig, draws: Draws)
     only source of chance; each picture's changes follow from its own.
     """
     images, labels = _geometry(images, labels, config, draws)
+    return change_appearance(images, labels, config, draws), labels
+
+
+def change_appearance(images: Tensor, labels: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
+    """All of `augment` but geometry, with the same shapes and ranges."""
     for name, change in [
         ("background", lambda x: _other_background(x, labels, draws)),
         ("patches", lambda x: _patches(x, labels, draws)),
@@ -38,7 +43,7 @@ def augment(images: Tensor, labels: Tensor, config: AugmentConfig, draws: Draws)
         if getattr(config, name):
             chosen = draws.gate(name, _numbers(images), getattr(config, name)).bool()
             images = torch.where(chosen, change(images), images)
-    return images.clamp(-1, 1), labels
+    return images.clamp(-1, 1)
 
 
 def _numbers(images: Tensor, channels: int = 1) -> tuple[int, int, int, int]:
@@ -47,8 +52,20 @@ def _numbers(images: Tensor, channels: int = 1) -> tuple[int, int, int, int]:
 
 
 def _geometry(images: Tensor, labels: Tensor, config: AugmentConfig, draws: Draws) -> tuple[Tensor, Tensor]:
-    if not any((config.rotation, config.scale, config.aspect, config.flip, config.shift)):
+    grid = sampling_grid(images, config, draws)
+    if grid is None:
         return images, labels
+    images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    labels = F.grid_sample(
+        labels[:, None].to(images.dtype), grid, mode="nearest", padding_mode="border", align_corners=False
+    )
+    return images, labels[:, 0].long()
+
+
+def sampling_grid(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor | None:
+    """(N, H, W, 2): where `grid_sample`, with align_corners=False, takes each pixel from; None: where it is."""
+    if not any((config.rotation, config.scale, config.aspect, config.flip, config.shift)):
+        return None
     one = (len(images),)
     angle = draws.normal("angle", one, math.radians(config.rotation))
     scale = torch.exp2(draws.normal("scale", one, config.scale))  # of the grid: > 1 shrinks the picture
@@ -56,19 +73,15 @@ def _geometry(images: Tensor, labels: Tensor, config: AugmentConfig, draws: Draw
     mirror = 1 - 2 * draws.gate("flip", one, config.flip)
     shift = draws.normal("shift", (len(images), 2), 2 * config.shift)  # the grid spans [−1, 1]
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    tall = images.shape[2] / images.shape[3]  # the grid is square, the picture need not be
     matrix = torch.stack(
         [
-            torch.stack([cos * aspect * mirror, -sin / aspect, shift[:, 0]], 1),
-            torch.stack([sin * aspect * mirror, cos / aspect, shift[:, 1]], 1),
+            torch.stack([cos * aspect * mirror, -sin * tall / aspect, shift[:, 0]], 1),
+            torch.stack([sin / tall * aspect * mirror, cos / aspect, shift[:, 1]], 1),
         ],
         1,
     )  # N, 2, 3
-    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-    images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    labels = F.grid_sample(
-        labels[:, None].to(images.dtype), grid, mode="nearest", padding_mode="border", align_corners=False
-    )
-    return images, labels[:, 0].long()
+    return F.affine_grid(matrix, list(images.shape), align_corners=False)
 
 
 def _other_background(images: Tensor, labels: Tensor, draws: Draws) -> Tensor:

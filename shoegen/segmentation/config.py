@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 from shoegen.errors import ConfigError
 from shoegen.torch_utils.config import JsonConfig
 
 MAX_CLASSES = 255  # the value 255 of a part map is `IGNORED`
-IGNORED = 255
 LOSSES = ("ce", "focal", "dice")
 SCHEDULES = ("onecycle", "cyclical", "constant")
 CLASS_WEIGHTS = ("none", "damped", "balanced")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmenterConfig(JsonConfig):
-    """A network.
+class NetConfig(JsonConfig):
+    """What every network has.
 
-    architecture: a name in `shoegen.segmentation.models.ARCHITECTURES`. classes: how many labels it tells apart.
-    resolution: (height, width) in pixels of the pictures it was trained on, or the side of squares; pictures are
-    scaled to fit into it before they are segmented. encoder, decoder_channels: of the U-Net, deepest stage first; one
-    stage for each halving of the picture. width, blocks: of all others, channels as multiples of the paper's, and
-    layers per stage; None: the paper's. pretrained: the encoder began with weights of ImageNet, whose normalisation of
-    pictures goes with them.
+    classes: how many labels it tells apart, the background among them. resolution: (height, width) in pixels of the
+    pictures it was trained on, or the side of squares; pictures are scaled to fit into it before they are segmented.
+    width, blocks: channels as multiples of the paper's, and layers per stage; None: the paper's. pretrained: the
+    encoder began with weights of ImageNet, whose normalisation of pictures goes with them.
     """
 
-    architecture: str = "unet"
     classes: int = 7
     resolution: int | tuple[int, int] = 128
-    encoder: str = "tu-regnetx_002"
-    decoder_channels: tuple[int, ...] = (96, 48, 32, 24, 12)
     width: float = 1.0
     blocks: tuple[int, ...] | None = None
     pretrained: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "decoder_channels", tuple(self.decoder_channels))  # JSON has lists only
         if self.blocks is not None:
-            object.__setattr__(self, "blocks", tuple(self.blocks))
+            object.__setattr__(self, "blocks", tuple(self.blocks))  # JSON has lists only
         if not 2 <= self.classes <= MAX_CLASSES:
             raise ConfigError(
                 f"classes is {self.classes}, expected 2 to {MAX_CLASSES}; give a labels file of as many names"
@@ -51,12 +45,15 @@ class SegmenterConfig(JsonConfig):
             raise ConfigError(
                 f"resolution is {describe_size(self.size)}, expected at least 32; choose a larger --resolution"
             )
-        if not 3 <= len(self.decoder_channels) <= 5:
-            raise ConfigError(f"decoder_channels has {len(self.decoder_channels)} stages, expected 3 to 5")
         if not 0 < self.width < math.inf:
             raise ConfigError(f"width is {self.width}, expected more than 0; change --width")
-        if self.architecture == "unet" and (self.width != 1 or self.blocks is not None):
-            raise ConfigError("a U-Net has no --width; choose another --encoder, or another --arch")
+
+    FREE: ClassVar[tuple[str, ...]] = ("classes", "resolution")
+    """What may differ from a network that a training starts from."""
+
+    def settled(self) -> Self:
+        """With what is left open decided, once it is known whether there are pretrained weights."""
+        return self
 
     @property
     def size(self) -> tuple[int, int]:
@@ -75,6 +72,31 @@ class SegmenterConfig(JsonConfig):
                 f"blocks is {blocks}, expected {len(of_paper)} numbers of at least 1, such as {of_paper}"
             )
         return blocks
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterConfig(NetConfig):
+    """A semantic segmenter, see `NetConfig` too.
+
+    architecture: a name in `shoegen.segmentation.models.ARCHITECTURES`. encoder, decoder_channels: of the U-Net,
+    deepest stage first; one stage for each halving of the picture. width and blocks are of all others. focused: it was
+    trained to be the second network of a cascade.
+    """
+
+    FREE: ClassVar[tuple[str, ...]] = (*NetConfig.FREE, "focused")
+
+    architecture: str = "unet"
+    encoder: str = "tu-regnetx_002"
+    decoder_channels: tuple[int, ...] = (96, 48, 32, 24, 12)
+    focused: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "decoder_channels", tuple(self.decoder_channels))
+        if not 3 <= len(self.decoder_channels) <= 5:
+            raise ConfigError(f"decoder_channels has {len(self.decoder_channels)} stages, expected 3 to 5")
+        if self.architecture == "unet" and (self.width != 1 or self.blocks is not None):
+            raise ConfigError("a U-Net has no --width; choose another --encoder, or another --arch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,23 +139,24 @@ AUGMENTATIONS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig(JsonConfig):
-    """A training run. Progress is counted in images shown.
+class RunConfig(JsonConfig):
+    """What every training run has. Progress is counted in images shown.
 
-    data: folder or zip with part maps; the model's classes are its labels. images: how many to show.
-    val: another folder or zip to validate on; None: a share of the data, `val_share`, is held out. allow_shared: do so
+    data: what to learn from; the model's classes are its labels. images: how many to show.
+    val: other data to validate on; None: a share of the data, `val_share`, is held out. allow_shared: do so
     even if pictures of it are among those to learn from.
     batch: images per step, over all processes. init_from: a segmenter to start from, "default" for the shipped one.
     learning_rate: the highest of the schedule. schedule, cycle: see `schedules.learning_rate`; cycle in images, None
     for 8 passes over the data.
-    loss: see `parse_loss`. class_weights: of cross-entropy and focal loss, by class frequency: "none", "damped"
-    (frequency^−¼), "balanced" (1 / frequency), or a number for each class.
-    patience: after so many evaluations without a better mean IoU the run ends; None: never.
+    patience: after so many evaluations without a better score the run ends; None: never.
     log_every, evaluate_every, save_every: in images.
     """
 
+    LEAST_SHARE: ClassVar[int] = 2
+    """Pictures of a batch that a process needs: batch normalisation takes two."""
+
     data: str
-    model: SegmenterConfig = field(default_factory=SegmenterConfig)
+    model: NetConfig
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     images: int = 60_000
     batch: int = 16
@@ -141,8 +164,6 @@ class TrainingConfig(JsonConfig):
     schedule: str = "onecycle"
     cycle: int | None = None
     weight_decay: float = 1e-2
-    loss: str = "ce+dice"
-    class_weights: str | tuple[float, ...] = "damped"
     val: str | None = None
     val_share: float = 0.05
     allow_shared: bool = False
@@ -160,9 +181,10 @@ class TrainingConfig(JsonConfig):
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
         if self.images < 1:
             raise ConfigError(f"images is {self.images}, expected at least 1; change --images")
-        if self.batch < 2:
+        if self.batch < self.LEAST_SHARE:
+            needs = " (batch normalisation needs two)" if self.LEAST_SHARE == 2 else ""
             raise ConfigError(
-                f"batch is {self.batch}, expected at least 2 (batch normalisation needs two); change --batch"
+                f"batch is {self.batch}, expected at least {self.LEAST_SHARE}{needs}; change --batch"
             )
         if not 0 < self.val_share < 1:
             raise ConfigError(f"val_share is {self.val_share}, expected between 0 and 1; change --val-share")
@@ -179,6 +201,42 @@ class TrainingConfig(JsonConfig):
             raise ConfigError(f"--patience: got {self.patience}, expected at least 1 evaluation")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed is {self.seed}, expected 0 to 2³² − 1; change --seed")
+
+    def check_batch(self, processes: int) -> int:
+        """Pictures of a batch that each process gets.
+
+        Raises:
+            ConfigError: the processes cannot share it alike, or one would get fewer than `LEAST_SHARE` pictures.
+        """
+        share, rest = divmod(self.batch, processes)
+        if rest or share < self.LEAST_SHARE:
+            least = ", at least 2 pictures for each (batch normalisation needs two)"
+            raise ConfigError(
+                f"--batch: got {self.batch}, expected a multiple of the {processes} processes"
+                f"{least if self.LEAST_SHARE == 2 else ''}"
+            )
+        return share
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(RunConfig):
+    """A training of a semantic segmenter, see `RunConfig` too.
+
+    data, val: folders or zips with part maps. after: the first network of a cascade, "default" for the shipped one; the
+    model learns to be its second.
+    loss: see `parse_loss`. class_weights: of cross-entropy and focal loss, by class frequency: "none", "damped"
+    (frequency^−¼), "balanced" (1 / frequency), or a number for each class.
+    """
+
+    model: SegmenterConfig = field(default_factory=SegmenterConfig)
+    loss: str = "ce+dice"
+    class_weights: str | tuple[float, ...] = "damped"
+    after: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.model.focused != (self.after is not None):
+            object.__setattr__(self, "model", replace(self.model, focused=self.after is not None))
         parse_loss(self.loss)
         self._check_class_weights()
 
@@ -195,20 +253,6 @@ class TrainingConfig(JsonConfig):
             raise ConfigError(
                 f"--class-weights: got {self.class_weights}, expected numbers from 0 on, not all 0"
             )
-
-    def check_batch(self, processes: int) -> int:
-        """Pictures of a batch that each process gets.
-
-        Raises:
-            ConfigError: the processes cannot share it alike, or one would get a single picture.
-        """
-        share, rest = divmod(self.batch, processes)
-        if rest or share < 2:
-            raise ConfigError(
-                f"--batch: got {self.batch}, expected a multiple of the {processes} processes, at least 2 pictures for "
-                "each (batch normalisation needs two)"
-            )
-        return share
 
 
 def describe_size(size: tuple[int, int]) -> str:

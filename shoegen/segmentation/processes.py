@@ -96,7 +96,7 @@ class _SharedBatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         mean, variance = self.running_mean, self.running_var
         if self.training:
-            count = x.numel() // x.shape[1] * self.world.size
+            count = float(self.world.add(x.new_tensor(x.numel() // x.shape[1], dtype=torch.float64)))
             mean = total(x.sum((0, 2, 3)), self.world) / count
             variance = total((x - _per_channel(mean)).square().sum((0, 2, 3)), self.world) / count
             with torch.no_grad():

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 from shoegen.errors import TrainingError
-from shoegen.segmentation.trainer import Trainer
+from shoegen.segmentation.trainer import RunTrainer
 
 STEPS = 100
 LOWEST, HIGHEST = 1e-6, 1.0
@@ -38,15 +37,15 @@ class RangeTest:
 
 
 def range_test(
-    trainer: Trainer,
-    batches: Iterator[tuple[Tensor, Tensor]],
+    trainer: RunTrainer,
+    batches: Iterator[Any],
     report: Callable[[float, str], None] = lambda done, text: None,
 ) -> RangeTest:
     """Trains with rates that grow from `LOWEST` to `HIGHEST` until the loss diverges; the trainer is used up.
 
     Args:
         trainer: new.
-        batches: what `train_step` takes.
+        batches: of the run's data.
         report: called with the share that is done and a line.
 
     Raises:
@@ -58,7 +57,7 @@ def range_test(
     mean = 0.0
     for step in range(STEPS):
         rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
-        loss = trainer.train_step(*next(batches), rate).item()
+        loss = trainer.learn(next(batches), rate).item()
         mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
         value = mean / (1 - SMOOTHING ** (step + 1))  # free of the start at 0
         if not math.isfinite(value) or (step > 10 and value > DIVERGED * min(smoothed)):

@@ -11,37 +11,61 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from shoegen.data.images import image_grid, write_image
+from shoegen.data.images import write_image
 from shoegen.errors import ConfigError, TrainingError
-from shoegen.segmentation.config import SegmenterConfig, TrainingConfig, describe_size
-from shoegen.segmentation.data import Batch, SegmentationData
+from shoegen.segmentation.config import NetConfig, RunConfig, SegmenterConfig, TrainingConfig, describe_size
+from shoegen.segmentation.data import RunData, SegmentationData
+from shoegen.segmentation.instances.config import InstanceTrainingConfig, MaskRCNNConfig
+from shoegen.segmentation.instances.data import InstanceData
+from shoegen.segmentation.instances.parts import InstanceSegmenter
+from shoegen.segmentation.instances.pretrained import find_backbone
+from shoegen.segmentation.instances.trainer import InstanceTrainer
 from shoegen.segmentation.models.pretrained import find_weights
-from shoegen.segmentation.overlay import tint
 from shoegen.segmentation.parts import MODEL_FILE, PartSegmenter
 from shoegen.segmentation.range_test import RangeTest, range_test
-from shoegen.segmentation.trainer import KIND, Trainer
+from shoegen.segmentation.trainer import RunTrainer, Trainer
 from shoegen.torch_utils.devices import pick_device
 from shoegen.torch_utils.distributed import START_SECONDS, World, join_world
 from shoegen.torch_utils.files import check_writable, write_json
 from shoegen.torch_utils.memory import is_out_of_memory, keep_freed_memory, peak_memory_gb
-from shoegen.torch_utils.pixels import from_pixels
 from shoegen.torch_utils.progress import LiveProgress
 from shoegen.torch_utils.run_folder import RunFolder, check_new_run
 from shoegen.torch_utils.signals import StopRequest
 
-SAMPLES = 8
 SHOW_SECONDS = 10.0
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of training."""
+
+    config: type[RunConfig]
+    data: Any
+    trainer: type[RunTrainer]
+    segmenter: Any
+
+
+_KINDS = {
+    kind.trainer.KIND: kind
+    for kind in (
+        _Kind(TrainingConfig, SegmentationData, Trainer, PartSegmenter),
+        _Kind(InstanceTrainingConfig, InstanceData, InstanceTrainer, InstanceSegmenter),
+    )
+}
+
+
+def _kind_of(config: RunConfig) -> _Kind:
+    return next(kind for kind in _KINDS.values() if isinstance(config, kind.config))
+
+
 def train(
-    config: TrainingConfig,
+    config: RunConfig,
     out: str | Path,
     *,
     pretrained: bool | None = False,
@@ -51,11 +75,13 @@ def train(
 ) -> Path | None:
     """Trains a segmenter in a new run folder until `config.images` were shown.
 
-    The first process returns the path of the best one, by mean IoU, once there is one; the others None. SIGTERM or
+    The first process returns the path of the best one, once there is one; the others None. Best is by mean IoU, and
+    for instances by the average precision of masks. SIGTERM or
     Ctrl-C saves and returns. Processes that torchrun starts again after a crash go on with the run that it began.
 
     Args:
-        config: what to train on what; the data's labels decide about the number of classes.
+        config: what to train on what: a `TrainingConfig`, or for Mask R-CNN an `InstanceTrainingConfig`; the data's
+            labels decide about the number of classes.
         out: the run folder.
         pretrained: begin with ImageNet weights of the encoder: True: they must be had; None: if they can be had.
         device: auto, cpu or cuda.
@@ -71,8 +97,7 @@ def train(
             return _resume(world, out, {}, device)
         if world.is_first:
             check_new_run(out)
-        val = None if config.val is None else os.path.abspath(config.val)  # for a resume from elsewhere
-        config = replace(config, data=os.path.abspath(config.data), val=val)
+        config = with_absolute_paths(config)  # for a resume from elsewhere
         trainer, data, notes = _begin(config, world, device, pretrained)
         if dry_run:
             if world.is_first:
@@ -80,7 +105,11 @@ def train(
             return None
         with contextlib.ExitStack() as stack:
             values = trainer.config.to_dict()
-            run = stack.enter_context(RunFolder.create(out, values, kind=KIND)) if world.is_first else None
+            run = (
+                stack.enter_context(RunFolder.create(out, values, kind=trainer.KIND))
+                if world.is_first
+                else None
+            )
             if run:
                 world.remember("run begun")
             return _train(trainer, data, run, notes)
@@ -105,20 +134,27 @@ def resume(
 
 def _resume(world: World, out: str | Path, changes: dict[str, Any], device: str) -> Path | None:
     with contextlib.ExitStack() as stack:
-        run = stack.enter_context(RunFolder.resume(out, kind=KIND)) if world.is_first else None
+        name = _kind_of_run(out)
+        run = stack.enter_context(RunFolder.resume(out, kind=name)) if world.is_first else None
         # The first process alone reads the checkpoint: the others may not see the folder.
-        values, state = world.share((run.config, run.state) if run else None)
-        config = replace(TrainingConfig.from_dict(values), **changes)
+        name, values, state = world.share((name, run.config, run.state) if run else None)
+        kind = _KINDS[name]
+        unknown = set(changes) - {each.name for each in fields(kind.config)}
+        if unknown:
+            raise ConfigError(
+                f"--resume: this run has no {', '.join(f'--{each}' for each in sorted(unknown))}"
+            )
+        config = replace(kind.config.from_dict(values), **changes)
         if state is None:
             trainer, data, notes = _begin(config, world, device, config.model.pretrained)
         else:
-            data = SegmentationData(config, world)
+            data = kind.data(config, world)
             if state.get("data") != data.fingerprint:
                 raise ConfigError(
-                    f"{config.data} is not the data set that the run began with ({len(data.dataset)} pictures of "
-                    f"{len(data.labels)} classes now); restore it, or start anew with --init-from"
+                    f"{config.data} is not the data set that the run began with ({len(data.train)} pictures to learn "
+                    f"from of {len(data.labels)} classes now); restore it, or start anew with --init-from"
                 )
-            trainer = Trainer(config, data.labels, data.frequencies(), pick_device(device), world)
+            trainer = kind.trainer.of(config, data, pick_device(device), world)
             trainer.load_state_dict(state)
             notes = _notes(trainer, data)
         if trainer.images > config.images:
@@ -132,8 +168,27 @@ def _resume(world: World, out: str | Path, changes: dict[str, Any], device: str)
         return _train(trainer, data, run, notes)
 
 
+def _kind_of_run(out: str | Path) -> str:
+    """Of the run in a folder; where it cannot be told, any: `RunFolder.resume` says what is wrong."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        kind = json.loads((Path(out) / "config.json").read_bytes())["kind"]
+        if kind in _KINDS:
+            return kind
+    return Trainer.KIND
+
+
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """With paths that hold anywhere."""
+    names = [
+        name for name in ("data", "val", "pictures", "val_pictures", "after") if getattr(config, name, None)
+    ]
+    if getattr(config, "after", None) == "default":
+        names.remove("after")
+    return replace(config, **{name: os.path.abspath(getattr(config, name)) for name in names})
+
+
 def find_learning_rate(
-    config: TrainingConfig,
+    config: RunConfig,
     out: str | Path,
     *,
     pretrained: bool | None = False,
@@ -157,7 +212,7 @@ def find_learning_rate(
         ):
             for note in notes:
                 progress.message(note)
-            result = range_test(trainer, (_on_device(batch, trainer) for batch in batches), progress.update)
+            result = range_test(trainer, batches, progress.update)
         if world.is_first:
             write_json(out / "lr_find.json", result.to_dict())
             write_image(out / "lr_find.png", result.plot())
@@ -171,72 +226,87 @@ def find_learning_rate(
 class _Start:
     """What the weights of a new run begin as; what it is said about them."""
 
-    model: SegmenterConfig
+    model: NetConfig
     encoder: dict[str, torch.Tensor] | None = None
-    segmenter: PartSegmenter | None = None
+    segmenter: Any = None
     note: str = "training starts from scratch"
 
 
 def _begin(
-    config: TrainingConfig, world: World, device: str, pretrained: bool | None
-) -> tuple[Trainer, SegmentationData, list[str]]:
+    config: RunConfig, world: World, device: str, pretrained: bool | None
+) -> tuple[RunTrainer, RunData[Any], list[str]]:
     """A trainer at its start, its data, and what a user should know of them."""
-    place = pick_device(device)
+    kind, place = _kind_of(config), pick_device(device)
     config.check_batch(world.size)
-    data = SegmentationData(config, world)
+    data = kind.data(config, world)
     config = replace(config, model=replace(config.model, classes=len(data.labels)))
     if config.schedule == "cyclical" and config.cycle is None:
         config = replace(config, cycle=max(8 * len(data.train), 2 * config.batch))
     start = world.share(_choose_start(config, pretrained) if world.is_first else None)
     config = replace(config, model=start.model)
-    trainer = Trainer(config, data.labels, data.frequencies(), place, world)
+    trainer = kind.trainer.of(config, data, place, world)
     note = start.note
     if start.encoder is not None:
-        assert trainer.net.encoder is not None
         trainer.net.encoder.load_state_dict(start.encoder, strict=False)
     if start.segmenter is not None:
         note = f"{config.init_from}: {trainer.init_from(start.segmenter)}"
     return trainer, data, [*_notes(trainer, data), note]
 
 
-def _choose_start(config: TrainingConfig, pretrained: bool | None) -> _Start:
+def _choose_start(config: RunConfig, pretrained: bool | None) -> _Start:
     if config.init_from is not None:
-        segmenter = PartSegmenter.load(config.init_from)
+        segmenter = _kind_of(config).segmenter.load(config.init_from)
         wanted, there = config.model.to_dict(), segmenter.config.to_dict()
-        model = replace(segmenter.config, classes=config.model.classes, resolution=config.model.resolution)
-        own = {"classes", "resolution", "pretrained"}
-        differs = [name for name in wanted if name not in own and wanted[name] != there[name]]
+        free = {name: getattr(config.model, name) for name in config.model.FREE}
+        open_ = {name for name in wanted if wanted[name] == "auto"}
+        differs = [
+            name
+            for name in wanted
+            if name not in {"pretrained", *free, *open_} and wanted[name] != there[name]
+        ]
+        differs.sort(
+            key={each.name for each in fields(NetConfig)}.__contains__
+        )  # what only this kind has comes first
         if differs:
             raise ConfigError(
                 f"--init-from {config.init_from} is of another network: its {differs[0]} is {there[differs[0]]}, got "
                 f"{wanted[differs[0]]}; train the same one, or leave it out"
             )
-        return _Start(model, segmenter=segmenter)
+        return _Start(replace(segmenter.config, **free), segmenter=segmenter)
     model = replace(config.model, pretrained=False)
     if pretrained is False:
-        return _Start(model)
-    found = find_weights(model)
+        return _Start(model.settled())
+    found = _find_weights(model)
     if not isinstance(found, str):
-        return _Start(replace(model, pretrained=True), found[0], note=f"the encoder starts from {found[1]}")
+        model = replace(model, pretrained=True).settled()
+        return _Start(model, found[0], note=f"the encoder starts from {found[1]}")
     if pretrained:
         raise ConfigError(f"--pretrained: no ImageNet weights for the encoder: {found}; leave it out")
-    return _Start(model, note=f"no ImageNet weights for the encoder: {found}; training starts from scratch")
+    note = f"no ImageNet weights for the encoder: {found}; training starts from scratch"
+    return _Start(model.settled(), note=note)
 
 
-def _notes(trainer: Trainer, data: SegmentationData) -> list[str]:
+def _find_weights(model: NetConfig) -> tuple[dict[str, torch.Tensor], str] | str:
+    if isinstance(model, MaskRCNNConfig):
+        return find_backbone(model)
+    assert isinstance(model, SegmenterConfig)
+    return find_weights(model)
+
+
+def _notes(trainer: RunTrainer, data: RunData[Any]) -> list[str]:
     config, world = trainer.config, trainer.world
     processes = f", {world.size} processes" if world.size > 1 else ""
     millions = sum(each.numel() for each in trainer.net.parameters()) / 1e6
     return [
-        *(f"note: {note}" for note in data.dataset.notes),
-        f"{config.model.architecture} of {millions:.1f} million parameters, {len(data.labels)} classes; "
+        *(f"note: {note}" for note in data.notes),
+        f"{trainer.name} of {millions:.1f} million parameters, {len(data.labels)} classes; "
         f"{len(data.train)} pictures to learn from and {len(data.val)} to validate on at "
         f"{describe_size(config.model.size)}, "
         f"batch {config.batch}, on {trainer.device}{processes}",
     ]
 
 
-def _describe_run(trainer: Trainer, notes: list[str]) -> str:
+def _describe_run(trainer: RunTrainer, notes: list[str]) -> str:
     """What `--dry-run` prints."""
     steps = math.ceil(trainer.config.images / trainer.config.batch)
     last = f"{trainer.config.images} images would be {steps} steps; nothing was written"
@@ -247,8 +317,8 @@ def _describe_run(trainer: Trainer, notes: list[str]) -> str:
 
 
 def _train(
-    trainer: Trainer,
-    data: SegmentationData,
+    trainer: RunTrainer,
+    data: RunData[Any],
     run: RunFolder | None,  # of the first process
     notes: list[str],
 ) -> Path | None:
@@ -272,7 +342,7 @@ def _train(
             batch = next(batches)
             waited += time.monotonic() - asked
             with _explain_memory(trainer):
-                trainer.train_step(*_on_device(batch, trainer))
+                trainer.learn(batch)
             (stopping,) = world.any(stop.asked)
             done = trainer.images >= config.images or stopping
 
@@ -284,12 +354,12 @@ def _train(
                 figures["data_wait"] = waited / elapsed
                 if run:
                     run.log(trainer.images, figures)
-                progress.update(trainer.images, _describe(figures))
+                progress.update(trainer.images, _describe(figures, trainer))
                 shown = reported = time.monotonic()
                 reported_images, waited = trainer.images, 0.0
             elif time.monotonic() - shown >= SHOW_SECONDS:
                 shown = time.monotonic()
-                progress.update(trainer.images, f"loss {trainer.means.peek()['loss']:.3f}")
+                progress.update(trainer.images, _describe_loss(trainer.means.peek(), trainer))
 
             # Evaluate.
             evaluating = not stopping and (done or _due(config.evaluate_every, trainer))
@@ -311,17 +381,12 @@ def _train(
     return best if best and best.exists() else None
 
 
-def _due(every: int, trainer: Trainer) -> bool:
+def _due(every: int, trainer: RunTrainer) -> bool:
     """Whether the last step passed a multiple of `every` images."""
     return trainer.images // every > (trainer.images - trainer.config.batch) // every
 
 
-def _on_device(batch: Batch, trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
-    images, part_maps = (torch.from_numpy(each).to(trainer.device) for each in batch)
-    return from_pixels(images), part_maps.long()
-
-
-def _figures(trainer: Trainer) -> dict[str, float]:
+def _figures(trainer: RunTrainer) -> dict[str, float]:
     """What happened since the last report."""
     figures = {name: value for name, value in trainer.means.take().items() if math.isfinite(value)}
     figures["learning_rate"] = trainer.optimizer.param_groups[0]["lr"]
@@ -330,56 +395,51 @@ def _figures(trainer: Trainer) -> dict[str, float]:
     return figures
 
 
-def _describe(figures: dict[str, float]) -> str:
-    loss = f"{figures['loss']:.3f}" if "loss" in figures else "not finite"
+def _describe(figures: dict[str, float], trainer: RunTrainer) -> str:
     bad = f"  {figures['nonfinite_updates']:.0f} gradients not finite" if figures["nonfinite_updates"] else ""
     return (
-        f"{figures['images_per_second']:.1f} images/s  data {figures['data_wait']:.0%}  "
-        f"{figures['peak_memory_gb']:.1f} GB  loss {loss}  rate {figures['learning_rate']:.2g}{bad}"
+        f"{figures['images_per_second']:.2g} images/s  data {figures['data_wait']:.0%}  "
+        f"{figures['peak_memory_gb']:.1f} GB  {_describe_loss(figures, trainer)}  rate "
+        f"{figures['learning_rate']:.2g}{bad}"
     )
 
 
-def _evaluate(trainer: Trainer, data: SegmentationData, run: RunFolder | None) -> Iterator[str]:
+def _describe_loss(figures: dict[str, float], trainer: RunTrainer) -> str:
+    """The loss, and its terms where there are any."""
+    if trainer.LOSS not in figures:
+        return "loss not finite"
+    terms = [
+        f"{name.removeprefix('loss_')} {value:.3f}"
+        for name, value in figures.items()
+        if name.startswith("loss_")
+    ]
+    return f"loss {figures[trainer.LOSS]:.3f}" + (f" ({', '.join(terms)})" if terms else "")
+
+
+def _evaluate(trainer: RunTrainer, data: RunData[Any], run: RunFolder | None) -> Iterator[str]:
     """Logs the figures of the network as it stands and keeps it if it is the best so far; lines to show."""
-    confusion = trainer.evaluate(data.validation(len(trainer.rows)))
-    best = trainer.judge(confusion.mean_iou)
+    found = trainer.validate(data)
+    best = trainer.judge(found.score)
     if run is None:
         return
-    figures = confusion.figures(trainer.labels)
-    run.log(trainer.images, {f"val/{name}": value for name, value in figures.items()})
-    write_json(
-        run.path / "confusion.json",
-        {
-            "images": trainer.images,
-            "classes": list(trainer.labels.names),
-            "counts": confusion.counts.tolist(),
-        },
-    )
-    _write_samples(trainer, data, run)
+    run.log(trainer.images, {f"val/{name}": value for name, value in found.figures.items()})
+    for name, value in found.details.items():
+        write_json(run.path / name, {"images": trainer.images, **value})
+    write_image(run.path / "samples" / f"{trainer.images:09d}.png", trainer.draw_samples(data))
     if best:
         trainer.segmenter().save(run.path / MODEL_FILE)
     assert trainer.best is not None
     before = (
-        "the best so far" if best else f"best {trainer.best['mean_iou']:.3f} at {trainer.best['images']:.0f}"
+        "the best so far"
+        if best
+        else f"best {trainer.best[trainer.SCORE]:.3f} at {trainer.best['images']:.0f}"
     )
-    yield (
-        f"validation at {trainer.images} images: pixel accuracy {confusion.pixel_accuracy:.3f}, mean IoU "
-        f"{confusion.mean_iou:.3f}, mean Dice {confusion.mean_dice:.3f} ({before})"
-    )
-    yield confusion.table(trainer.labels)
-
-
-def _write_samples(trainer: Trainer, data: SegmentationData, run: RunFolder) -> None:
-    """Pictures held out, each with its true and its predicted part map."""
-    images, part_maps = data.samples(SAMPLES)
-    tiles: list[np.ndarray] = []
-    for image, true, predicted in zip(images.transpose(0, 2, 3, 1), part_maps, trainer.predict(images)):
-        tiles += [image, tint(image, true, trainer.labels), tint(image, predicted, trainer.labels)]
-    write_image(run.path / "samples" / f"{trainer.images:09d}.png", image_grid(tiles, columns=6))
+    yield f"validation at {trainer.images} images: {found.summary} ({before})"
+    yield found.table
 
 
 @contextlib.contextmanager
-def _explain_memory(trainer: Trainer) -> Iterator[None]:
+def _explain_memory(trainer: RunTrainer) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -39,16 +39,28 @@ def find_weights(config: SegmenterConfig) -> tuple[dict[str, Tensor], str] | str
     if encoder is None:
         return f"there are none for a {config.architecture} of this size"
     try:
-        with _online_if_possible(URLS[config.architecture]):
+        with online_if_possible(URLS[config.architecture]):
             if config.architecture == "unet":
                 return _unet_encoder(config), f"ImageNet's {config.encoder}"
-            name, found = _read_published(URLS[config.architecture])
+            name, found = read_published(URLS[config.architecture])
     except Exception as error:  # of as many kinds as there are libraries, caches and networks
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return f"they are not on disk and cannot be fetched ({type(error).__name__}: {first[:100]})"
+        return not_found(error)
     if config.architecture == "segnet":
         found = _by_order(found, encoder)
-    wanted = _learned(encoder.state_dict())
+    return chosen_for(encoder, found, name)
+
+
+def not_found(error: Exception) -> str:
+    """Why weights could not be had, in one line."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"they are not on disk and cannot be fetched ({type(error).__name__}: {first[:100]})"
+
+
+def chosen_for(
+    encoder: nn.Module, found: dict[str, Tensor], name: str
+) -> tuple[dict[str, Tensor], str] | str:
+    """The tensors that an encoder needs out of the file called `name`, or why they do not fit."""
+    wanted = learned(encoder.state_dict())
     misfits = [each for each in wanted if each not in found or found[each].shape != wanted[each].shape]
     if misfits:
         return f"{name} has no {misfits[0]} of the right shape"
@@ -62,7 +74,8 @@ def _unet_encoder(config: SegmenterConfig) -> dict[str, Tensor]:
         return smp.encoders.get_encoder(config.encoder, depth=depth, weights="imagenet").state_dict()
 
 
-def _read_published(url: str) -> tuple[str, dict[str, Tensor]]:
+def read_published(url: str) -> tuple[str, dict[str, Tensor]]:
+    """The name and content of a file of torchvision's weights."""
     name, assets = Path(urlsplit(url).path).name, os.environ.get("SHOEGEN_ASSETS")
     here = assets if assets and (Path(assets) / name).is_file() else None
     return name, torch.hub.load_state_dict_from_url(
@@ -72,16 +85,17 @@ def _read_published(url: str) -> tuple[str, dict[str, Tensor]]:
 
 def _by_order(vgg: dict[str, Tensor], encoder: nn.Module) -> dict[str, Tensor]:
     """VGG's layers are numbered with its ReLUs and poolings between them: what counts is their order."""
-    features = [tensor for name, tensor in _learned(vgg).items() if name.startswith("features.")]
-    return dict(zip(_learned(encoder.state_dict()), features))
+    features = [tensor for name, tensor in learned(vgg).items() if name.startswith("features.")]
+    return dict(zip(learned(encoder.state_dict()), features))
 
 
-def _learned(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def learned(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without counts of batches."""
     return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
 
 
 @contextlib.contextmanager
-def _online_if_possible(url: str) -> Iterator[None]:
+def online_if_possible(url: str) -> Iterator[None]:
     """Libraries try for a minute and say much where there is no network; here they are told."""
     offline, timeout = huggingface_hub.constants.HF_HUB_OFFLINE, socket.getdefaulttimeout()
     try:
