@@ -12,13 +12,33 @@ import click
 @click.option("--resolution", default=128, show_default=True, help="Side of the square pictures, 32 to 1024.")
 @click.option("--seed", default=0, show_default=True, help="The i-th shoe depends on the seed and i alone.")
 @click.option("--workers", default=os.cpu_count() or 1, show_default="one per core", help="Processes.")
+@click.option("--styles", help="Only shoes of these, such as pump,sandal.  [default: all]")
+@click.option(
+    "--backgrounds",
+    type=click.Path(),
+    help="A folder or zip of photographs: each shoe stands somewhere before a random crop of one.",
+)
+@click.option("--silhouettes", is_flag=True, help="Part maps of two classes, background and shoe.")
 @click.option("--out", required=True, type=click.Path(), help="The zip to write.")
-def command(count: int, resolution: int, seed: int, workers: int, out: str) -> None:
+def command(
+    count: int,
+    resolution: int,
+    seed: int,
+    workers: int,
+    styles: str | None,
+    backgrounds: str | None,
+    silhouettes: bool,
+    out: str,
+) -> None:
     """Draw shoes in side view with part maps and true measures, and write them as a data-set zip.
+
+    \b
+    shoegen make-shoes --count 20000 --resolution 128 --out shoes.zip
+    shoegen make-shoes --count 6000 --resolution 256 --backgrounds photos/ --silhouettes --out scenes.zip
 
     The zip holds images/, masks/, labels.json and attributes.json (millimetres), which training reads.
     """
-    from shoegen.data.synthetic import make_dataset
+    from shoegen.data.synthetic import STYLES, make_dataset
     from shoegen.errors import ConfigError
     from shoegen.torch_utils.progress import LiveProgress
 
@@ -31,5 +51,15 @@ def command(count: int, resolution: int, seed: int, workers: int, out: str) -> N
             if done % every == 0:
                 progress.update(done)
 
-        make_dataset(out, count=count, resolution=resolution, seed=seed, workers=workers, progress=report)
+        make_dataset(
+            out,
+            count=count,
+            resolution=resolution,
+            seed=seed,
+            workers=workers,
+            styles=STYLES if styles is None else [style.strip() for style in styles.split(",")],
+            backgrounds=backgrounds,
+            silhouettes=silhouettes,
+            progress=report,
+        )
     click.echo(f"{out}: {count} shoes at {resolution}×{resolution}")

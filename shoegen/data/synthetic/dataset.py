@@ -9,33 +9,54 @@ import signal
 import threading
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
 from shoegen.data.images import encode_part_map
-from shoegen.data.labels import SHOE_PARTS
-from shoegen.data.synthetic.parameters import ShoeParameters
+from shoegen.data.labels import SHOE_PARTS, LabelMap
+from shoegen.data.synthetic.parameters import STYLES, ShoeParameters
 from shoegen.data.synthetic.render import RenderedShoe, check_resolution, render_shoe
+from shoegen.data.synthetic.scenes import Backgrounds, render_in_scene
 from shoegen.errors import ConfigError, ShoegenError
 from shoegen.torch_utils.files import atomic_write
 
 CHUNK = 16  # shoes per task given to a worker
+SILHOUETTE = LabelMap(("background", "shoe"), ((255, 255, 255), (66, 133, 200)))
+SCENE_DRAWS = 1  # the stream of random numbers of a shoe's surroundings
 
 
-def sample_parameters(seed: int, index: int) -> ShoeParameters:
+def sample_parameters(seed: int, index: int, styles: Sequence[str] = STYLES) -> ShoeParameters:
     """The parameters of the `index`-th shoe of `seed`; no other shoe has a say in them."""
-    return ShoeParameters.sample(np.random.default_rng([seed, index]))
+    return ShoeParameters.sample(np.random.default_rng([seed, index]), styles)
 
 
-def render(seed: int, index: int, resolution: int) -> RenderedShoe:
+def render(
+    seed: int,
+    index: int,
+    resolution: int,
+    *,
+    styles: Sequence[str] = STYLES,
+    backgrounds: Backgrounds | None = None,
+) -> RenderedShoe:
     """The `index`-th shoe of `seed` at (resolution, resolution), as `make_dataset` writes it."""
-    return render_shoe(sample_parameters(seed, index), resolution)
+    return _render(sample_parameters(seed, index, styles), seed, index, resolution, backgrounds)
+
+
+def _render(
+    parameters: ShoeParameters, seed: int, index: int, resolution: int, backgrounds: Backgrounds | None
+) -> RenderedShoe:
+    if backgrounds is None:
+        return render_shoe(parameters, resolution)
+    # Chance of its own, so that the shoes are those before paper.
+    rng = np.random.default_rng([seed, index, SCENE_DRAWS])
+    return render_in_scene(parameters, resolution, backgrounds, rng)
 
 
 def make_dataset(
@@ -45,31 +66,46 @@ def make_dataset(
     resolution: int = 128,
     seed: int = 0,
     workers: int = 1,
+    styles: Sequence[str] = STYLES,
+    backgrounds: str | Path | None = None,
+    silhouettes: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Writes `count` shoes as a zip: images/%08d.png, masks/%08d.png, labels.json and attributes.json.
 
     attributes.json is {"unit": "mm", "attributes": {image: {attribute: mm}}, "metadata": {image: {…}}}.
-    The same arguments give the same bytes, whatever `workers` is. `progress` hears how many shoes are done.
+    The same arguments give the same bytes, whatever `workers` is. `progress` hears how many shoes are done. `styles`
+    are those that shoes are drawn from. `backgrounds` is a folder or zip file of photographs: each shoe then stands
+    somewhere before a random crop of one of them. `silhouettes`: the part maps tell but shoe and background, as those
+    do that a network for cut-outs learns from fastest.
 
     Raises:
-        ConfigError: count or workers below 1, a negative seed, or a resolution outside 32–1024.
+        ConfigError: count or workers below 1, a negative seed, a resolution outside 32–1024, or unknown styles.
+        DataError: backgrounds that cannot be read.
         OutputError: the path cannot be written; nothing is left there.
     """
     check_resolution(resolution)
     for name, value, low in (("count", count, 1), ("workers", workers, 1), ("seed", seed, 0)):
         if value < low:
             raise ConfigError(f"{name} is {value}, expected {low} or more; choose a larger {name}")
+    unknown = [style for style in styles if style not in STYLES]
+    if unknown or not styles:
+        raise ConfigError(f"styles: got {', '.join(unknown) or 'none'}, expected some of {', '.join(STYLES)}")
+    behind = None if backgrounds is None else Backgrounds(backgrounds)
+    labels = SILHOUETTE if silhouettes else SHOE_PARTS
+    draw = partial(
+        _encode, seed=seed, resolution=resolution, styles=tuple(styles), backgrounds=behind, labels=labels
+    )
     attributes: dict[str, dict[str, float]] = {}
     metadata: dict[str, dict[str, Any]] = {}
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for index, (image, mask, measures, make) in enumerate(_shoes(count, resolution, seed, workers)):
+        for index, (image, mask, measures, make) in enumerate(_shoes(count, draw, workers)):
             name = f"images/{index:08d}.png"
             _write(archive, name, image)
             _write(archive, f"masks/{index:08d}.png", mask)
             attributes[name], metadata[name] = measures, make
             progress(index + 1)
-        _write(archive, "labels.json", json.dumps(SHOE_PARTS.to_json()).encode())
+        _write(archive, "labels.json", json.dumps(labels.to_json()).encode())
         described = {"unit": "mm", "attributes": attributes, "metadata": metadata}
         _write(archive, "attributes.json", json.dumps(described).encode())
 
@@ -77,10 +113,10 @@ def make_dataset(
 Encoded = tuple[bytes, bytes, dict[str, float], dict[str, Any]]
 
 
-def _shoes(count: int, resolution: int, seed: int, workers: int) -> Iterator[Encoded]:
+def _shoes(count: int, draw: Callable[[int], Encoded], workers: int) -> Iterator[Encoded]:
     """Encoded shoes in order, made here or by a pool of processes."""
     chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-    make = partial(_make_chunk, seed=seed, resolution=resolution)
+    make = partial(_make_chunk, draw=draw)
     if workers == 1:
         for chunk in chunks:
             yield from make(chunk)
@@ -119,14 +155,24 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _make_chunk(indices: range, *, seed: int, resolution: int) -> list[Encoded]:
-    return [_encode(sample_parameters(seed, index), resolution) for index in indices]
+def _make_chunk(indices: range, *, draw: Callable[[int], Encoded]) -> list[Encoded]:
+    return [draw(index) for index in indices]
 
 
-def _encode(parameters: ShoeParameters, resolution: int) -> Encoded:
-    shoe = render_shoe(parameters, resolution)
+def _encode(
+    index: int,
+    *,
+    seed: int,
+    resolution: int,
+    styles: tuple[str, ...],
+    backgrounds: Backgrounds | None,
+    labels: LabelMap,
+) -> Encoded:
+    parameters = sample_parameters(seed, index, styles)
+    shoe = _render(parameters, seed, index, resolution, backgrounds)
     _, image = cv2.imencode(".png", shoe.image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    mask = encode_part_map(shoe.part_map, SHOE_PARTS, compress_level=1)
+    part_map = np.minimum(shoe.part_map, len(labels) - 1)
+    mask = encode_part_map(part_map, labels, compress_level=1)
     measures = {name: round(value, 3) for name, value in shoe.attributes.items()}
     return image.tobytes(), mask, measures, parameters.metadata
 

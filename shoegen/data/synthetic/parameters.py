@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -240,10 +241,10 @@ class ShoeParameters:
         return out
 
     @classmethod
-    def sample(cls, rng: np.random.Generator) -> ShoeParameters:
-        """A plausible shoe of any style. One in twelve is flat; the other heels are uniform over 0–120 mm."""
+    def sample(cls, rng: np.random.Generator, styles: Sequence[str] = STYLES) -> ShoeParameters:
+        """A plausible shoe of any of the styles. One in twelve is flat; the other heels are uniform over 0–120 mm."""
         heel_height = float(rng.uniform(*RANGES["heel_height"])) if rng.random() > 0.08 else 0.0
-        style = str(rng.choice(STYLES))
+        style = str(rng.choice(styles))
         make = _sample_make(style, rng)
         others: dict[str, Any] = {
             **_sample_measures(style, make["heel_shape"], rng),

@@ -10,7 +10,7 @@ from shoegen.data.synthetic import geometry
 from shoegen.data.synthetic.canvas import HEEL, SOLE, Canvas, seam, shade, tonal
 from shoegen.data.synthetic.geometry import Last, Upper
 from shoegen.data.synthetic.parameters import ShoeParameters
-from shoegen.data.synthetic.shading import photograph
+from shoegen.data.synthetic.shading import Scene, photograph
 from shoegen.data.synthetic.uppers import draw_closed_upper, draw_sandal
 from shoegen.errors import ConfigError
 
@@ -26,8 +26,8 @@ class RenderedShoe:
     attributes: dict[str, float]
 
 
-def render_shoe(parameters: ShoeParameters, resolution: int) -> RenderedShoe:
-    """Renders one shoe; the same parameters and resolution give the same pixels.
+def render_shoe(parameters: ShoeParameters, resolution: int, scene: Scene | None = None) -> RenderedShoe:
+    """Renders one shoe, before paper or a scene; the same arguments give the same pixels.
 
     A part map's pixel is the part that covers most of it. A shoe too tall for the picture is drawn smaller.
 
@@ -48,7 +48,7 @@ def render_shoe(parameters: ShoeParameters, resolution: int) -> RenderedShoe:
         draw_closed_upper(canvas, p, last, upper)
         _draw_heel(canvas, p, last)
         _draw_sole(canvas, p, last)
-    image, part_map = photograph(canvas, p, resolution)
+    image, part_map = photograph(canvas, p, resolution, scene)
     return RenderedShoe(image, part_map, p.attributes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import reduce
 
 import cv2
@@ -19,8 +20,18 @@ HEEL_GLOSS = (0.22, 24, 0.012)
 OPENING_GLOSS = (0.0, 8, 0.0)
 
 
-def photograph(canvas: Canvas, p: ShoeParameters, resolution: int) -> tuple[np.ndarray, np.ndarray]:
-    """The painted canvas as image (R, R, 3) uint8 and part map (R, R) uint8.
+@dataclass(frozen=True)
+class Scene:
+    """What is behind a shoe instead of paper: photo (R, R, 3) float32, 0–255; light (3,), factors of its colours."""
+
+    photo: np.ndarray
+    light: np.ndarray
+
+
+def photograph(
+    canvas: Canvas, p: ShoeParameters, resolution: int, scene: Scene | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The painted canvas as image (R, R, 3) uint8 and part map (R, R) uint8; before paper, if there is no scene.
 
     Each pixel's part is the one that covers most of it. Shading varies slowly and is computed at R, one group
     of parts at a time, so that a highlight on the sole never bleeds into the upper.
@@ -42,7 +53,11 @@ def photograph(canvas: Canvas, p: ShoeParameters, resolution: int) -> tuple[np.n
         ([UPPER, SHAFT, FASTENING], GLOSS[p.material], 34.0),
     )
     silhouette = 1 - coverage[0]
-    image = _background(p, canvas, resolution, silhouette, mm) * (1 - silhouette)[..., None]
+    behind = _paper(p, resolution)[..., None] if scene is None else scene.photo
+    shadow = _shadow(p, canvas, resolution, silhouette, mm)[..., None]
+    image = (behind * (1 - shadow)).astype(np.float32) * (1 - silhouette)[..., None]
+    if image.shape[2] == 1:
+        image = image.repeat(3, 2)
     for parts, (gloss, sharpness, grainy), depth in groups:
         cover = coverage[parts].sum(0)
         if not cover.any():
@@ -50,6 +65,8 @@ def photograph(canvas: Canvas, p: ShoeParameters, resolution: int) -> tuple[np.n
         mask = reduce(cv2.bitwise_or, [masks[part] for part in parts])
         painted = cv2.bitwise_and(canvas.albedo, canvas.albedo, mask=mask)
         albedo = cv2.resize(painted, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        if scene is not None:
+            albedo *= scene.light
         diffuse, highlight = _light(cover, depth * mm, sharpness, p.light_angle)
         # Neighbouring parts stand in each other's light.
         nearby = cv2.GaussianBlur(silhouette - cover, (0, 0), 4 * mm)
@@ -94,13 +111,19 @@ def _grain(p: ShoeParameters, resolution: int, rng: np.random.Generator) -> np.n
     return noise
 
 
-def _background(
+def _paper(p: ShoeParameters, resolution: int) -> np.ndarray:
+    """Paper sweep with a soft vignette, (R, R), 0–255."""
+    y, x = np.mgrid[0:resolution, 0:resolution].astype(np.float32) / resolution
+    level: np.ndarray = (
+        255 * p.background * (1 - p.background_gradient * ((x - 0.5) ** 2 + (y - 0.45) ** 2) * 2)
+    )
+    return level
+
+
+def _shadow(
     p: ShoeParameters, canvas: Canvas, resolution: int, silhouette: np.ndarray, mm: float
 ) -> np.ndarray:
-    """Paper sweep with a soft vignette and the shoe's shadow on it, float32 (R, R, 3), 0–255."""
-    y, x = np.mgrid[0:resolution, 0:resolution].astype(np.float32) / resolution
-    level = 255 * p.background * (1 - p.background_gradient * ((x - 0.5) ** 2 + (y - 0.45) ** 2) * 2)
-
+    """How much of the light the shoe takes from what is behind and below it, (R, R), 0–0.8."""
     # The closer the shoe is to the ground above a point, the darker its shadow there.
     ground = canvas.ground / canvas.size * resolution
     rows = np.arange(resolution, dtype=np.float32)
@@ -117,4 +140,5 @@ def _background(
     contact_fall = np.exp(-(((below - 0.5) / 3.0) ** 2))
     soft_fall = np.exp(-((np.maximum(below, 0) / 13) ** 2)) * np.exp(-((np.minimum(below, 0) / 5) ** 2))
     shadow = p.shadow * (0.9 * contact_fall[:, None] * contact + 0.6 * soft_fall[:, None] * soft)
-    return (level * (1 - np.minimum(shadow, 0.8)))[..., None].astype(np.float32).repeat(3, 2)
+    taken: np.ndarray = np.minimum(shadow, 0.8)
+    return taken
