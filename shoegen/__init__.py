@@ -12,21 +12,42 @@ if TYPE_CHECKING:
     from shoegen.directions.direction import Direction
     from shoegen.editing import Shoe, ShoeModel, Strip, load
     from shoegen.errors import ShoegenError
+    from shoegen.inpainting import inpaint
+    from shoegen.segmentation.cutout import cutout
+    from shoegen.segmentation.instances.parts import InstanceSegmenter
+    from shoegen.segmentation.loading import load_segmenter
     from shoegen.segmentation.parts import PartSegmenter
 
 __version__ = "0.2.0"
 
 _MODULES = {
     "Direction": "shoegen.directions.direction",
+    "InstanceSegmenter": "shoegen.segmentation.instances.parts",
     "PartSegmenter": "shoegen.segmentation.parts",
     "Shoe": "shoegen.editing",
     "ShoegenError": "shoegen.errors",
     "ShoeModel": "shoegen.editing",
     "Strip": "shoegen.editing",
+    "cutout": "shoegen.segmentation.cutout",
+    "inpaint": "shoegen.inpainting",
     "load": "shoegen.editing",
+    "load_segmenter": "shoegen.segmentation.loading",
 }
 
-__all__ = ["Direction", "PartSegmenter", "Shoe", "ShoeModel", "ShoegenError", "Strip", "__version__", "load"]
+__all__ = [
+    "Direction",
+    "InstanceSegmenter",
+    "PartSegmenter",
+    "Shoe",
+    "ShoeModel",
+    "ShoegenError",
+    "Strip",
+    "__version__",
+    "cutout",
+    "inpaint",
+    "load",
+    "load_segmenter",
+]
 
 
 def __getattr__(name: str) -> Any:

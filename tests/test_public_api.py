@@ -7,17 +7,33 @@ import pytest
 import shoegen
 from shoegen.cli import main
 
-NAMES = ["Direction", "PartSegmenter", "Shoe", "ShoeModel", "ShoegenError", "Strip", "__version__", "load"]
+NAMES = [
+    "Direction",
+    "InstanceSegmenter",
+    "PartSegmenter",
+    "Shoe",
+    "ShoeModel",
+    "ShoegenError",
+    "Strip",
+    "__version__",
+    "cutout",
+    "inpaint",
+    "load",
+    "load_segmenter",
+]
 COMMANDS = [
     "build-ops",
+    "compare-segmenters",
     "convert-annotations",
     "convert-model",
+    "cutout",
     "doctor",
     "edit",
     "evaluate",
     "export",
     "fit-direction",
     "generate",
+    "inpaint",
     "inspect",
     "interpolate",
     "make-shoes",
