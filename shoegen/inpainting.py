@@ -23,6 +23,7 @@ from PIL import Image, PngImagePlugin
 
 import shoegen
 from shoegen.data.images import encode_png, image_grid, read_image, resize
+from shoegen.data.squares import Square, box_of
 from shoegen.diffusion import check_pipeline, explain, quiet
 from shoegen.errors import ConfigError, DataError
 from shoegen.segmentation.loading import AnySegmenter, load_segmenter
@@ -270,9 +271,9 @@ class Inpainter:
                 report(before + done, len(masks) * steps)
 
             grown, alpha = _soften(mask, config)
-            square = _Square.around(grown)
-            new = self._draw(square.cut(result, cv2.BORDER_REPLICATE), square.cut(grown), config, count)
-            square.blend(result, resize(new, (square.side, square.side)), grown, alpha)
+            square = _square_around(grown)
+            new = self._draw(square.cut(result, fill=None), square.cut(grown), config, count)
+            _blend(result, resize(new, (square.side, square.side)), square, grown, alpha)
             union |= grown
         config = dataclasses.replace(config, size=config.size or self.size)
         return Inpainted(image, result, union, len(masks), config, self.name)
@@ -330,7 +331,7 @@ class Inpainter:
 
 def _soften(mask: np.ndarray, config: InpaintingConfig) -> tuple[np.ndarray, np.ndarray]:
     """The grown mask (H, W) bool, and the share of the new at each pixel, float32, above 0 inside it only."""
-    top, left, bottom, right = _box(mask)
+    top, left, bottom, right = box_of(mask)
     automatic = math.ceil(GROWTH * max(bottom - top, right - left))
     growth = automatic if config.grow is None else config.grow
     feather = growth if config.feather is None else config.feather
@@ -342,60 +343,27 @@ def _soften(mask: np.ndarray, config: InpaintingConfig) -> tuple[np.ndarray, np.
     return grown, np.where(inside > feather, 1, inside / (feather + 1)).astype(np.float32)
 
 
-def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Top, left, bottom and right of a mask, the latter two exclusive."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+def _square_around(mask: np.ndarray) -> Square:
+    """What the mask covers and something around it, within the picture where it fits."""
+    top, left, bottom, right = box_of(mask)
+    longer = max(bottom - top, right - left)
+    side = max(min(math.ceil(longer * (1 + 2 * CONTEXT)), max(mask.shape)), longer)
+
+    def start(low: int, high: int, length: int) -> int:
+        if side >= length:
+            return (length - side) // 2
+        return min(max((low + high - side) // 2, 0), length - side)
+
+    return Square(start(top, bottom, mask.shape[0]), start(left, right, mask.shape[1]), side)
 
 
-@dataclass(frozen=True)
-class _Square:
-    """A square of a picture; it may reach beyond its edges."""
-
-    top: int
-    left: int
-    side: int
-
-    @classmethod
-    def around(cls, mask: np.ndarray) -> _Square:
-        """What the mask covers and something around it, within the picture where it fits."""
-        top, left, bottom, right = _box(mask)
-        side = math.ceil(max(bottom - top, right - left) * (1 + 2 * CONTEXT))
-        side = max(min(side, max(mask.shape)), bottom - top, right - left)
-
-        def start(low: int, high: int, length: int) -> int:
-            if side >= length:
-                return (length - side) // 2
-            return min(max((low + high - side) // 2, 0), length - side)
-
-        return cls(start(top, bottom, mask.shape[0]), start(left, right, mask.shape[1]), side)
-
-    def _inside(self, shape: Sequence[int]) -> tuple[int, int, int, int]:
-        height, width = shape[:2]
-        bottom, right = min(self.top + self.side, height), min(self.left + self.side, width)
-        return max(self.top, 0), max(self.left, 0), bottom, right
-
-    def cut(self, image: np.ndarray, border: int = cv2.BORDER_CONSTANT) -> np.ndarray:
-        """The square, (side, side, …); beyond the edges as `border` of OpenCV says."""
-        top, left, bottom, right = self._inside(image.shape)
-        beyond = (
-            top - self.top,
-            self.top + self.side - bottom,
-            left - self.left,
-            self.left + self.side - right,
-        )
-        piece = image[top:bottom, left:right]
-        padded = cv2.copyMakeBorder(piece.astype(np.uint8), *beyond, border, value=0)
-        return padded.astype(image.dtype)
-
-    def blend(self, image: np.ndarray, new: np.ndarray, mask: np.ndarray, alpha: np.ndarray) -> None:
-        """Puts the square `new` into the picture where the mask is True, by shares of `alpha`."""
-        top, left, bottom, right = self._inside(image.shape)
-        where = mask[top:bottom, left:right]
-        target = image[top:bottom, left:right]
-        piece = new[top - self.top : bottom - self.top, left - self.left : right - self.left]
-        share = alpha[top:bottom, left:right][where][:, None]
-        target[where] = (share * piece[where] + (1 - share) * target[where]).round().astype(np.uint8)
+def _blend(image: np.ndarray, new: np.ndarray, square: Square, mask: np.ndarray, alpha: np.ndarray) -> None:
+    """Puts the pixels `new` of a square into the picture where the mask is True, by shares of `alpha`."""
+    inside, within = square.overlap(mask.shape)
+    where = mask[inside]
+    share = alpha[inside][where][:, None]
+    target = image[inside]
+    target[where] = (share * new[within][where] + (1 - share) * target[where]).round().astype(np.uint8)
 
 
 def _check_whole(option: str, value: Any, low: int, high: int) -> None:

@@ -69,7 +69,7 @@ def command(
     from shoegen.data.images import decode_image, read_image, write_image
     from shoegen.errors import ConfigError, DataError
     from shoegen.segmentation.cutout import check_method, cutout
-    from shoegen.segmentation.parts import PartSegmenter
+    from shoegen.segmentation.loading import load_segmenter
     from shoegen.torch_utils.devices import pick_device
     from shoegen.torch_utils.files import check_writable
 
@@ -89,9 +89,9 @@ def command(
     check_writable(out / "cutout.png")
     check_outputs(out, names)
     place = pick_device(device)
-    networks = {"model": PartSegmenter.load(model, place)} if start is None and inside is None else {}
+    networks = {"model": load_segmenter(model, place)} if start is None and inside is None else {}
     if second is not None:
-        networks["second"] = PartSegmenter.load(second, place)
+        networks["second"] = load_segmenter(second, place)
 
     empty: dict[Path, str] = {}
     with show_progress("cutting out", "pictures") as report:

@@ -13,7 +13,9 @@ import numpy as np
 
 from shoegen.data.datasets import ImageDataset
 from shoegen.data.images import fit_image, fit_part_map
+from shoegen.data.squares import Square, box_of
 from shoegen.errors import ConfigError
+from shoegen.segmentation.loading import AnySegmenter
 from shoegen.segmentation.parts import PartSegmenter
 from shoegen.segmentation.silhouette import find
 
@@ -22,7 +24,6 @@ DILATION = 0.08  # of the mask's longer side: how much of its surroundings is ke
 MARGIN = 0.1  # of the mask's longer side: grey, or picture, around it
 DILATIONS = (0.03, 0.15)  # from which training draws, for each picture
 MARGINS = (0.05, 0.18)
-_Part = tuple[slice, slice]
 FINER = 2  # what training crops from is so many times as large as what the second network sees
 
 
@@ -31,27 +32,17 @@ class Focus:
     """What the second network is shown of a picture.
 
     image: (S, S, 3) uint8, the square around the mask, grey where the dilated mask is not. kept: (H, W) bool, the
-    dilated mask, in the whole picture. top, left: of the square in the picture; it may reach beyond the picture.
+    dilated mask, in the whole picture. square: around it.
     """
 
     image: np.ndarray
     kept: np.ndarray
-    top: int
-    left: int
-
-    @property
-    def side(self) -> int:
-        return self.image.shape[0]
-
-    def cut(self, values: np.ndarray, fill: int = 0) -> np.ndarray:
-        """(H, W) or (H, W, C) of the picture → its square, `fill` beyond the picture."""
-        return _cut(values, self.top, self.left, self.side, fill)
+    square: Square
 
     def put_back(self, values: np.ndarray) -> np.ndarray:
         """(S, S) values of the square → (H, W) of the picture; 0 outside of the square and of what was kept."""
-        height, width = self.kept.shape
-        whole = np.zeros((height, width), values.dtype)
-        inside, within = _overlap((height, width), self.top, self.left, self.side)
+        whole = np.zeros(self.kept.shape, values.dtype)
+        inside, within = self.square.overlap(self.kept.shape)
         whole[inside] = values[within]
         whole[~self.kept] = 0
         return whole
@@ -66,44 +57,26 @@ def focus(
     """
     if not mask.any():
         mask = np.ones_like(mask)
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    top, left, bottom, right = box_of(mask)
     longer = max(bottom - top, right - left)
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-    kept: np.ndarray = distance <= max(1.0, dilation * float(longer))
-    side = max(2, round(float(longer) * (1 + 2 * margin)))
-    first_row, first_column = (top + bottom - side) // 2, (left + right - side) // 2
+    kept: np.ndarray = distance <= max(1.0, dilation * longer)
+    side = max(2, round(longer * (1 + 2 * margin)))
+    square = Square((top + bottom - side) // 2, (left + right - side) // 2, side)
     shown = np.where(kept[..., None], image, np.uint8(GREY))
-    return Focus(
-        _cut(shown, int(first_row), int(first_column), side, GREY), kept, int(first_row), int(first_column)
-    )
+    return Focus(square.cut(shown, fill=GREY), kept, square)
 
 
-def _cut(values: np.ndarray, top: int, left: int, side: int, fill: int) -> np.ndarray:
-    height, width = values.shape[:2]
-    square = np.full((side, side, *values.shape[2:]), fill, values.dtype)
-    inside, within = _overlap((height, width), top, left, side)
-    square[within] = values[inside]
-    return square
-
-
-def _overlap(size: tuple[int, int], top: int, left: int, side: int) -> tuple[_Part, _Part]:
-    """Where a square lies in a picture of (height, width), and where that is in the square."""
-    height, width = size
-    rows, columns = (max(top, 0), min(top + side, height)), (max(left, 0), min(left + side, width))
-    inside = slice(*rows), slice(*columns)
-    return inside, (slice(rows[0] - top, rows[1] - top), slice(columns[0] - left, columns[1] - left))
-
-
-def check_stage(segmenter: PartSegmenter, option: str, *, second: bool) -> None:
+def check_stage(segmenter: AnySegmenter, option: str, *, second: bool) -> None:
     """Whether a segmenter was trained for its place in a cascade.
 
     Raises:
         ConfigError: a second network in the first's place, or the other way round.
     """
-    if segmenter.config.focused and not second:
+    focused = isinstance(segmenter, PartSegmenter) and segmenter.config.focused
+    if focused and not second:
         raise ConfigError(f"{option} is the second network of a cascade; put it second, after its first")
-    if second and not segmenter.config.focused:
+    if second and not focused:
         raise ConfigError(f"{option} is no second network; train one with `train-segmenter --after FIRST`")
 
 
@@ -122,7 +95,7 @@ class SecondStage:
     """
 
     def __init__(
-        self, dataset: ImageDataset, first: PartSegmenter, size: tuple[int, int], seed: int | None = None
+        self, dataset: ImageDataset, first: AnySegmenter, size: tuple[int, int], seed: int | None = None
     ) -> None:
         check_stage(first, "--after", second=False)
         self._dataset, self._first, self._size, self._seed = dataset, first, size, seed
@@ -146,7 +119,7 @@ class SecondStage:
             change = {"dilation": rng.uniform(*DILATIONS), "margin": rng.uniform(*MARGINS)}
         seen = focus(image, self._mask(index, image), **change)
         shown = fit_image(seen.image, self._size, "pad")
-        classes = seen.cut(np.where(seen.kept, part_map, np.uint8(0)))
+        classes = seen.square.cut(np.where(seen.kept, part_map, np.uint8(0)))
         return shown.transpose(2, 0, 1), fit_part_map(classes, self._size, "pad")
 
     def _mask(self, index: int, image: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from shoegen.data.images import encode_png, read_image
 from shoegen.errors import ConfigError, DataError
 from shoegen.segmentation.cascade import check_stage, focus
 from shoegen.segmentation.grabcut import LONGEST_SIDE, Box, check_box, check_mask, grabcut
-from shoegen.segmentation.parts import PartSegmenter
+from shoegen.segmentation.loading import AnySegmenter, load_segmenter
 from shoegen.segmentation.silhouette import find, grain_of, tidy
 
 METHODS = ("segmenter", "grabcut", "cascade")
@@ -81,8 +81,8 @@ def cutout(
     image: np.ndarray | str | Path,
     *,
     method: str = "segmenter",
-    model: PartSegmenter | str | Path = "default",
-    second: PartSegmenter | str | Path | None = None,
+    model: AnySegmenter | str | Path = "default",
+    second: AnySegmenter | str | Path | None = None,
     box: Box | None = None,
     mask: np.ndarray | None = None,
     feather: float = 0.0,
@@ -92,7 +92,7 @@ def cutout(
 
         shoegen.cutout("photo.jpg", method="grabcut", box=(40, 90, 300, 200))
 
-    For many pictures load the networks once, as `PartSegmenter.load(path)`.
+    For many pictures load the networks once, as `shoegen.load_segmenter(path)`.
 
     Args:
         image: (H, W, 3) uint8, or a file.
@@ -167,8 +167,8 @@ def check_method(method: str, *, second: bool, box: bool, mask: bool) -> None:
         raise ConfigError("--box and --mask: got both, expected one")
 
 
-def _loaded(model: PartSegmenter | str | Path) -> PartSegmenter:
-    return model if isinstance(model, PartSegmenter) else PartSegmenter.load(model)
+def _loaded(model: AnySegmenter | str | Path) -> AnySegmenter:
+    return load_segmenter(model) if isinstance(model, str | Path) else model
 
 
 def refine(image: np.ndarray, probability: np.ndarray, grain: float) -> np.ndarray:

@@ -18,7 +18,7 @@ from shoegen.data.loading import batches_of, map_ahead
 from shoegen.errors import DataError
 from shoegen.segmentation.cascade import FINER, SecondStage
 from shoegen.segmentation.config import RunConfig, TrainingConfig
-from shoegen.segmentation.parts import PartSegmenter
+from shoegen.segmentation.loading import load_segmenter
 from shoegen.torch_utils.distributed import World
 from shoegen.torch_utils.text import some
 
@@ -135,7 +135,7 @@ class SegmentationData(RunData[Batch]):
             self.check_val(self.dataset.digests, others, self.held_out.labels)
             content.append(self.held_out.content_hash)
         if config.after is not None:
-            first = PartSegmenter.load(config.after)
+            first = load_segmenter(config.after)
             self._stages = {
                 False: SecondStage(self.dataset, first, config.model.size, config.seed),
                 True: SecondStage(self.held_out, first, config.model.size),

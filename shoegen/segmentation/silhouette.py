@@ -7,26 +7,29 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from shoegen.segmentation.parts import PartSegmenter
+from shoegen.segmentation.instances.parts import InstanceSegmenter
+from shoegen.segmentation.loading import AnySegmenter
 from shoegen.torch_utils.pixels import from_pixels
 
 CRUMB = 0.1  # of the largest piece: smaller pieces are no shoes
 HOLE = 0.003  # of the shoe: smaller holes are the network's
 
 
-def find(segmenter: PartSegmenter, image: np.ndarray) -> np.ndarray:
+def find(segmenter: AnySegmenter, image: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 → (H, W) float32, 0–1: the probability of a shoe, tidied."""
     return tidy(foreground(segmenter, image), grain_of(segmenter, image.shape[:2]))
 
 
-def grain_of(segmenter: PartSegmenter, size: tuple[int, ...]) -> float:
+def grain_of(segmenter: AnySegmenter, size: tuple[int, ...]) -> float:
     """How many pixels of a picture of (height, width) are one pixel of what the network sees; at least 1."""
     return max(1.0, *(side / most for side, most in zip(size, segmenter.config.size, strict=True)))
 
 
 @torch.inference_mode()
-def foreground(segmenter: PartSegmenter, image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 → (H, W) float32: the probability of any class but the first."""
+def foreground(segmenter: AnySegmenter, image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 → (H, W) float32: the probability of any class but the first; of Mask R-CNN, 0 or 1."""
+    if isinstance(segmenter, InstanceSegmenter):
+        return (segmenter.segment(image) > 0).astype(np.float32)
     pixels = from_pixels(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None])
     p = 1 - segmenter.logits(pixels.to(segmenter.device)).softmax(1)[:, :1]
     p = F.interpolate(p, image.shape[:2], mode="bilinear", align_corners=False, antialias=True)

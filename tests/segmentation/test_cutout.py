@@ -8,9 +8,13 @@ from PIL import Image
 
 from shoegen.cli import main
 from shoegen.data.images import write_image
+from shoegen.data.labels import LabelMap
 from shoegen.data.synthetic import render
 from shoegen.errors import ConfigError, DataError
 from shoegen.segmentation.cutout import Cutout, cutout, decontaminate, guided_filter, refine
+from shoegen.segmentation.instances.config import MaskRCNNConfig
+from shoegen.segmentation.instances.engines import build_instance_net
+from shoegen.segmentation.instances.parts import InstanceSegmenter
 from shoegen.segmentation.parts import PartSegmenter
 from shoegen.segmentation.silhouette import tidy
 
@@ -242,3 +246,15 @@ def test_pictures_without_a_shoe(folder, tmp_path):
 
 def test_pictures_are_not_overwritten(folder):
     assert "would overwrite" in run(folder / "a", "--out", folder / "a", expect=1)
+
+
+def test_instances_are_cut_out_too(shoe, monkeypatch):
+    """Mask R-CNN gives part maps, where others give probabilities."""
+    labels = LabelMap.from_names(["background", "shoe"])
+    config = MaskRCNNConfig(width=1 / 16, blocks=(1, 1, 1, 1), norm="group")
+    instances = InstanceSegmenter(build_instance_net(config), config, labels)
+    monkeypatch.setattr(instances, "segment", lambda image: (shoe.part_map > 0).astype(np.uint8))
+    found = cutout(shoe.image, model=instances)
+    assert dice(found.mask, shoe.part_map > 0) > 0.98
+    with pytest.raises(ConfigError, match="no second network"):
+        cutout(shoe.image, method="cascade", second=instances)
