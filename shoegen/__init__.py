@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from shoegen.segmentation.loading import load_segmenter
     from shoegen.segmentation.parts import PartSegmenter
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _MODULES = {
     "Direction": "shoegen.directions.direction",
