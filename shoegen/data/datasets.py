@@ -27,7 +27,7 @@ from shoegen.data.images import (
     fit_part_map,
     same_aspect,
 )
-from shoegen.data.labels import LabelMap
+from shoegen.data.labels import IGNORED, LabelMap
 from shoegen.errors import ConfigError, DataError
 from shoegen.torch_utils.text import some
 
@@ -94,7 +94,7 @@ class ImageDataset:
         skip_bad: leave out what cannot be read; without it that is an error.
         mirror: append every picture's mirror image, which doubles `len(ds)`.
         part_maps: every picture must have a part map; all are checked on construction.
-        unlabelled: part maps may have pixels that are `labels.IGNORED`.
+        unlabelled: part maps may have pixels that are `labels.IGNORED`, and so is the margin of fit "pad".
         labels: classes of the part maps where there is no labels.json.
         channels: C: 3 is RGB, 1 the luminance, 4 RGBA.
         subset: use only so many pictures, chosen by `subset_seed` before any is read or mirrored.
@@ -216,7 +216,7 @@ class ImageDataset:
                 stored = self._decode_part_map(found, self.sizes[index % len(self.names)])
             except DataError as error:
                 raise DataError(f"no part map for {self._found[found]} in {self.path}: {error}") from error
-            part_map = fit_part_map(stored, self.image_shape[1:], self.fit)
+            part_map = self._fitted_part_map(stored)
         return np.array(part_map[:, ::-1] if mirrored else part_map, order="C")
 
     def attributes(self, index: int) -> dict[str, float] | None:
@@ -274,7 +274,7 @@ class ImageDataset:
         if fits and found < len(self._cache):
             self._cache[found, : self._channels] = self._fitted_picture(image)
             if part_map is not None:
-                self._cache[found, self._channels] = fit_part_map(part_map, self.image_shape[1:], self.fit)
+                self._cache[found, self._channels] = self._fitted_part_map(part_map)
         return _Loaded(size, conversions, hashlib.sha256(data).hexdigest())
 
     def _decode(self, found: int) -> tuple[np.ndarray, list[str]]:
@@ -284,6 +284,10 @@ class ImageDataset:
         """(h, w, C) or (h, w) as stored → (C, H, W)."""
         fitted = fit_image(image, self.image_shape[1:], self.fit)
         return np.atleast_3d(fitted).transpose(2, 0, 1)
+
+    def _fitted_part_map(self, part_map: np.ndarray) -> np.ndarray:
+        margin = IGNORED if self._unlabelled else 0
+        return fit_part_map(part_map, self.image_shape[1:], self.fit, margin=margin)
 
     def _decode_part_map(self, found: int, size: Size) -> np.ndarray:
         if self.labels is None:

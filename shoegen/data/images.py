@@ -453,14 +453,14 @@ def fit_image(image: np.ndarray, size: Size, fit: str = "strict", filter: str = 
     return result
 
 
-def fit_part_map(part_map: np.ndarray, size: Size, fit: str = "strict") -> np.ndarray:
-    """Brings a (H, W) part map to `size` as `fit_image` does its picture; the margin is class 0.
+def fit_part_map(part_map: np.ndarray, size: Size, fit: str = "strict", *, margin: int = 0) -> np.ndarray:
+    """Brings a (H, W) part map to `size` as `fit_image` does its picture; the margin becomes class `margin`.
 
     Raises:
         DataError: the aspect ratio differs under "strict".
     """
     rows, columns, inner, (top, left) = _fit_geometry(part_map.shape[:2], size, fit)
-    result = np.zeros(size, np.uint8)
+    result = np.full(size, margin, np.uint8)
     result[top : top + inner[0], left : left + inner[1]] = resize_part_map(part_map[rows, columns], inner)
     return result
 

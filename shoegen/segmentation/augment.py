@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from shoegen.data.labels import IGNORED
 from shoegen.segmentation.config import AugmentConfig
 from shoegen.torch_utils.draws import Draws
 
@@ -104,7 +105,7 @@ def _other_background(images: Tensor, labels: Tensor, draws: Draws) -> Tensor:
     is_tinted = draws.gate("is tinted", _numbers(images), 0.5).bool()
     background = torch.where(is_tinted, tinted, scene).clamp(-1, 1)
 
-    shoe = (labels > 0).to(images.dtype)[:, None]
+    shoe = _is_shoe(labels).to(images.dtype)[:, None]
     # A soft edge, not a cut one.
     alpha = F.avg_pool2d(F.pad(shoe, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     return torch.lerp(background, images, torch.maximum(alpha, shoe))
@@ -119,11 +120,15 @@ def _texture(images: Tensor, draws: Draws) -> Tensor:
     return F.grid_sample(cells, grid, padding_mode="border", align_corners=False)
 
 
+def _is_shoe(labels: Tensor) -> Tensor:
+    return (labels > 0) & (labels != IGNORED)
+
+
 def _patches(images: Tensor, labels: Tensor, draws: Draws) -> Tensor:
     """Blobs of one colour on the shoe, like prints and panels: no part is known by its colour alone."""
     field = draws.normal("blobs", (len(images), 1, 6, 6), 1)
     field = F.interpolate(field, images.shape[-2:], mode="bicubic")
-    inside = (field > draws.uniform("rarity", _numbers(images), 0.3, 1.5)) & (labels > 0)[:, None]
+    inside = (field > draws.uniform("rarity", _numbers(images), 0.3, 1.5)) & _is_shoe(labels)[:, None]
     paint = draws.uniform("paint", _numbers(images, 3), -1, 1)
     painted = torch.lerp(images, paint, draws.uniform("cover", _numbers(images), 0.3, 1))
     return torch.where(inside, painted, images)

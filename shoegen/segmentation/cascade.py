@@ -13,6 +13,7 @@ import numpy as np
 
 from shoegen.data.datasets import ImageDataset
 from shoegen.data.images import fit_image, fit_part_map
+from shoegen.data.labels import IGNORED
 from shoegen.data.squares import Square, box_of
 from shoegen.errors import ConfigError
 from shoegen.segmentation.loading import AnySegmenter
@@ -120,7 +121,7 @@ class SecondStage:
         seen = focus(image, self._mask(index, image), **change)
         shown = fit_image(seen.image, self._size, "pad")
         classes = seen.square.cut(np.where(seen.kept, part_map, np.uint8(0)))
-        return shown.transpose(2, 0, 1), fit_part_map(classes, self._size, "pad")
+        return shown.transpose(2, 0, 1), fit_part_map(classes, self._size, "pad", margin=IGNORED)
 
     def _mask(self, index: int, image: np.ndarray) -> np.ndarray:
         if index not in self._masks:

@@ -173,7 +173,10 @@ class SegmentationData(RunData[Batch]):
         """(classes,) shares of the labelled pixels of the pictures to learn from."""
         counts = np.zeros(256, np.int64)
         for i in self.train[self._world.rank :: self._world.size]:
-            counts += np.bincount(self.dataset.part_map(int(i)).ravel(), minlength=256)
+            part_map = (
+                self._read([int(i)], held_out=False)[1] if self._after else self.dataset.part_map(int(i))
+            )
+            counts += np.bincount(part_map.ravel(), minlength=256)
         counts[IGNORED] = 0
         known = self._world.add(torch.from_numpy(counts))[: len(self.labels)].double()
         return (known / known.sum().clamp_min(1)).float()

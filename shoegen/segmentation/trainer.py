@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -150,12 +151,13 @@ class RunTrainer(ABC):
         return BatchDraws(key, rows, self.config.batch, self.device, dtype)
 
     def judge(self, score: float) -> bool:
-        """Whether an evaluation is the best so far."""
-        if self.best is None or score > self.best[self.SCORE]:
-            self.best, self.stale = {self.SCORE: score, "images": self.images}, 0
-            return True
-        self.stale += 1
-        return False
+        """Whether an evaluation is the best so far; of equal ones the latest is, which has learned the longest."""
+        best = -math.inf if self.best is None else self.best[self.SCORE]
+        self.stale = 0 if score > best else self.stale + 1
+        if self.best is not None and not score >= best:  # an AP stays 0 for long; NaN is no score
+            return False
+        self.best = {self.SCORE: -math.inf if math.isnan(score) else score, "images": self.images}
+        return True
 
     @property
     def is_stale(self) -> bool:

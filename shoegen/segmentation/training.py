@@ -165,7 +165,7 @@ def _resume(world: World, out: str | Path, changes: dict[str, Any], device: str)
             raise ConfigError(
                 f"the run stopped since {trainer.stale} evaluations were no better; go on with a higher --patience"
             )
-        return _train(trainer, data, run, notes)
+        return _train(trainer, data, run, notes, owed=bool(state and state.get("owed")))
 
 
 def _kind_of_run(out: str | Path) -> str:
@@ -321,6 +321,8 @@ def _train(
     data: RunData[Any],
     run: RunFolder | None,  # of the first process
     notes: list[str],
+    *,
+    owed: bool = False,  # the run was stopped where an evaluation was due
 ) -> Path | None:
     config, world = trainer.config, trainer.world
     keep_freed_memory()
@@ -333,7 +335,11 @@ def _train(
     ):
         for note in notes:
             progress.message(note)
-        done = trainer.images >= config.images
+        if owed:  # a stop came before it
+            for line in _evaluate(trainer, data, run):
+                progress.message(line)
+            _save(trainer, data, run)
+        done = trainer.images >= config.images or trainer.is_stale
         shown = reported = time.monotonic()
         reported_images, waited = trainer.images, 0.0
         while not done:
@@ -362,8 +368,8 @@ def _train(
                 progress.update(trainer.images, _describe_loss(trainer.means.peek(), trainer))
 
             # Evaluate.
-            evaluating = not stopping and (done or _due(config.evaluate_every, trainer))
-            if evaluating:
+            evaluating = trainer.images >= config.images or _due(config.evaluate_every, trainer)
+            if evaluating and not stopping:
                 for line in _evaluate(trainer, data, run):
                     progress.message(line)
                 if trainer.is_stale:
@@ -371,14 +377,19 @@ def _train(
                     progress.message(f"stopped: {trainer.stale} evaluations in a row were no better")
 
             # Save.
-            if run and (done or evaluating or _due(config.save_every, trainer)):
-                protect = {int(trainer.best["images"])} if trainer.best else set()
-                state = {"data": data.fingerprint, **trainer.state_dict()}
-                run.save_checkpoint(trainer.images, state, protect=protect)
+            if done or evaluating or _due(config.save_every, trainer):
+                _save(trainer, data, run, owed=evaluating and stopping)
             if stopping:
                 progress.message(f"stopped at {trainer.images} images, saved; go on with --resume")
     best = run.path / MODEL_FILE if run else None
     return best if best and best.exists() else None
+
+
+def _save(trainer: RunTrainer, data: RunData[Any], run: RunFolder | None, *, owed: bool = False) -> None:
+    if run:
+        protect = {int(trainer.best["images"])} if trainer.best else set()
+        state = {"data": data.fingerprint, "owed": owed, **trainer.state_dict()}
+        run.save_checkpoint(trainer.images, state, protect=protect)
 
 
 def _due(every: int, trainer: RunTrainer) -> bool:
@@ -418,7 +429,8 @@ def _describe_loss(figures: dict[str, float], trainer: RunTrainer) -> str:
 
 def _evaluate(trainer: RunTrainer, data: RunData[Any], run: RunFolder | None) -> Iterator[str]:
     """Logs the figures of the network as it stands and keeps it if it is the best so far; lines to show."""
-    found = trainer.validate(data)
+    with _explain_memory(trainer):
+        found = trainer.validate(data)
     best = trainer.judge(found.score)
     if run is None:
         return

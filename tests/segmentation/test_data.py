@@ -92,3 +92,15 @@ def test_pixels_may_be_left_without_a_label(tmp_path):
     Image.fromarray(part_map).save(path)
     with pytest.raises(DataError, match="value 254 at 1 pixels"):
         open_data(tmp_path)
+
+
+def test_margins_say_nothing(tmp_path):
+    """A network that never sees a margin in use is neither taught it nor praised for it."""
+    for number in range(3):
+        write_image(tmp_path / "images" / f"{number}.png", np.full((30, 90, 3), 40 * number, np.uint8))
+        write_part_map(tmp_path / "masks" / f"{number}.png", np.ones((30, 90), np.uint8), SHOE_PARTS)
+    write_json(tmp_path / "labels.json", SHOE_PARTS.to_json())
+    data = open_data(tmp_path)
+    _, part_maps = data.samples(1)
+    assert set(np.unique(part_maps)) == {1, IGNORED}
+    assert data.frequencies()[1] == 1

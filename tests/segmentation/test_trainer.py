@@ -126,17 +126,25 @@ def test_a_bad_gradient_is_counted_named_and_left_out():
 def test_what_counts_as_better():
     trainer = new_trainer(patience=2)
     found = []
-    for images, value in enumerate([0.5, 0.4, 0.6, 0.6, float("nan")]):
+    for images, value in enumerate([0.5, 0.4, 0.6, 0.6, float("nan"), 0.6]):
         trainer.images = images
         found.append((trainer.judge(value), trainer.stale, trainer.is_stale))
     assert found == [
         (True, 0, False),
         (False, 1, False),
         (True, 0, False),
-        (False, 1, False),
+        (True, 1, False),  # as good, and longer learned
         (False, 2, True),
+        (True, 3, True),
     ]
-    assert trainer.best == {"mean_iou": 0.6, "images": 2}
+    assert trainer.best == {"mean_iou": 0.6, "images": 5}
+
+
+def test_what_cannot_be_scored_is_not_the_best_for_long():
+    trainer = new_trainer()
+    assert trainer.judge(float("nan"))
+    assert trainer.judge(0.0)
+    assert trainer.best == {"mean_iou": 0.0, "images": 0}
 
 
 def test_the_state_of_another_training_is_refused():

@@ -89,6 +89,51 @@ def test_resumed_is_uninterrupted(changes, shoes, tmp_path, monkeypatch):
     assert whole["best"] == resumed["best"]
 
 
+@pytest.mark.parametrize("last", [32, 64])
+def test_a_stop_where_an_evaluation_is_due_only_delays_it(last, shoes, tmp_path, monkeypatch):
+    config = tiny_segmenter_training(str(shoes))
+    training.train(config, tmp_path / "whole")
+
+    class StopAt:
+        steps = 0
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        @property
+        def asked(self):
+            self.steps += 1
+            return self.steps == last // config.batch
+
+    monkeypatch.setattr(training, "StopRequest", StopAt)
+    training.train(config, tmp_path / "run")
+    monkeypatch.undo()
+    assert not [
+        line for line in log_of(tmp_path / "run") if line["images"] == last and "val/mean_iou" in line
+    ]
+    training.resume(tmp_path / "run")
+    evaluations = [
+        [line for line in log_of(tmp_path / name) if "val/mean_iou" in line] for name in ("whole", "run")
+    ]
+    assert [line["images"] for line in evaluations[0]] == [32, 64]
+    assert evaluations[1] == evaluations[0]
+    whole, resumed = (load_checkpoint(latest_checkpoint(tmp_path / name)) for name in ("whole", "run"))
+    assert whole["best"] == resumed["best"]
+    training.resume(tmp_path / "run")  # nothing is left to do
+
+
+def test_where_memory_runs_out_in_an_evaluation_it_is_said_too(shoes, tmp_path, monkeypatch):
+    def fail(*_):
+        raise torch.OutOfMemoryError("no")
+
+    monkeypatch.setattr(Trainer, "predict", fail)
+    with pytest.raises(TrainingError, match="out of memory with 4 pictures"):
+        training.train(tiny_segmenter_training(str(shoes)), tmp_path / "run")
+
+
 def test_each_epoch_shows_every_picture_once_and_resumes_in_its_middle(shoes, monkeypatch):
     config = replace(tiny_segmenter_training(str(shoes)), batch=5)
     data = SegmentationData(config)
@@ -185,7 +230,14 @@ def test_bad_losses_are_left_out_and_end_the_run_at_last(shoes, tmp_path, monkey
 
 
 def test_early_stop(shoes, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(ConfusionMatrix, "mean_iou", property(lambda self: 0.5))
+    first = []
+
+    def worse_after_the_first(self):
+        if not first:
+            first.append(self)
+        return 0.5 if self is first[0] else 0.4
+
+    monkeypatch.setattr(ConfusionMatrix, "mean_iou", property(worse_after_the_first))
     config = replace(tiny_segmenter_training(str(shoes)), images=400, evaluate_every=8, patience=2)
     training.train(config, tmp_path / "run")
     assert "stopped: 2 evaluations in a row were no better" in capsys.readouterr().err

@@ -149,7 +149,6 @@ def test_pretrained_weights_are_found_on_disk(tmp_path, monkeypatch):
     found, origin = find_backbone(replace(TINY, norm="auto"))
     assert origin == name
     assert "running_mean" in " ".join(found)
-    assert "no conv1.weight" not in origin
     assert find_backbone(replace(TINY, norm="auto", width=1 / 8)).endswith("of the right shape")
 
 
@@ -157,7 +156,7 @@ def test_engines_that_are_not_there(monkeypatch):
     with pytest.raises(ConfigError, match="--engine: got 'x', expected one of torchvision, detectron2"):
         MaskRCNNConfig(engine="x")
     monkeypatch.setitem(ENGINES, "detectron2", "detectron2_is_not_here")
-    with pytest.raises(ConfigError, match="is not installed; pip install --no-build-isolation git"):
+    with pytest.raises(ConfigError, match="is not installed; pip install --no-build-isolation 'git"):
         build_instance_net(MaskRCNNConfig(engine="detectron2"))
 
 
