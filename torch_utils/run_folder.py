@@ -58,6 +58,11 @@ class RunFolder:
             on_error.pop_all()
         return run
 
+    def keep_config(self, config: dict[str, Any]) -> None:
+        """The configuration with which the run goes on, so that it does so too after the next interruption."""
+        path = self.path / "config.json"
+        write_json(path, {"kind": json.loads(path.read_bytes())["kind"], **config})
+
     @classmethod
     def resume(cls, path: str | os.PathLike[str], *, kind: str) -> Self:
         """The run in `path`, from its newest intact checkpoint, or from its start if it has none yet.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from pathlib import Path
 
 import click
 from click.core import ParameterSource
@@ -61,6 +62,21 @@ def parse_size(option: str, text: str) -> tuple[int, int]:
             f"{MAX_SIDE}"
         )
     return int(sides[-1]), int(sides[0])
+
+
+def refuse_without_effect(ctx: click.Context, names: Collection[str], option: str) -> None:
+    """Raises ConfigError for those of the options that were given, since `option` leaves them without effect."""
+    given = [name for name in names if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE]
+    unused = [f"--{name.replace('_', '-')}" for name in given]
+    if unused:
+        verb, them = ("has", "it") if len(unused) == 1 else ("have", "them")
+        raise ConfigError(f"{' and '.join(unused)} {verb} no effect with {option}; leave {them} out")
+
+
+def refuse_overwriting(option: str, path: str | Path | None, inputs: Iterable[str | Path]) -> None:
+    """Raises ConfigError where what is to be written would take the place of something that was given."""
+    if path is not None and Path(path).resolve() in {Path(each).resolve() for each in inputs}:
+        raise ConfigError(f"{option} {path} would overwrite what was given; choose another name")
 
 
 def refuse_with_resume(ctx: click.Context, allowed: Collection[str] = ()) -> None:

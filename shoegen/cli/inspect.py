@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shoegen.cli._options import refuse_overwriting
 from shoegen.cli._progress import show_progress
 from shoegen.errors import ConfigError
 
@@ -83,13 +84,17 @@ def command(
     from shoegen.data.report import check_report, write_report
     from shoegen.torch_utils.files import check_writable
 
+    given = [each for each in (source, images, labels, *against) if each is not None]
+    refuse_overwriting("--report", report, given)
+    refuse_overwriting("--out", out, given)
     if report is not None:
         check_report(report)
     if out is not None:
-        if Path(source).is_dir() and Path(out).resolve().is_relative_to(Path(source).resolve()):
-            raise ConfigError(
-                f"--out: {out} would become one of the pictures in {source}; write it elsewhere"
-            )
+        for folder in given:
+            if Path(folder).is_dir() and Path(out).resolve().is_relative_to(Path(folder).resolve()):
+                raise ConfigError(
+                    f"--out: {out} would become one of the pictures in {folder}; write it elsewhere"
+                )
         image_format(out)
         check_writable(out)
     if images or labels or _is_annotations(source):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from shoegen.cli._options import refuse_overwriting
 from shoegen.cli._pictures import check_outputs, find_pictures, name_outputs, readable
 from shoegen.cli._progress import show_progress
 
@@ -65,6 +66,7 @@ def command(
     from shoegen.data.labels import SHOE_PARTS, LabelMap
     from shoegen.errors import ConfigError
     from shoegen.measure import measure
+    from shoegen.segmentation.cascade import check_stage
     from shoegen.segmentation.instances.parts import SCORE, CocoInstances, InstanceSegmenter, draw
     from shoegen.segmentation.loading import load_segmenter
     from shoegen.segmentation.overlay import Overlay
@@ -78,13 +80,15 @@ def command(
     names = name_outputs(readable(find_pictures(sources), skip_bad=skip_bad))
     if score is not None and not 0 <= score <= 1:
         raise ConfigError(f"--score: got {score:g}, expected 0 to 1")
-    for path in (json_path, instances):
+    for option, path in (("--json", json_path), ("--instances", instances)):
         if path is not None:
+            refuse_overwriting(option, path, names)
             check_writable(path)
     if out is not None:
         check_writable(out / "part_map.png")
         check_outputs(out, names, [".png", ".overlay.png"] if overlay else [".png"])
     segmenter = load_segmenter(model, pick_device(device))
+    check_stage(segmenter, model, second=False)
     if not isinstance(segmenter, InstanceSegmenter) and (instances is not None or score is not None):
         raise ConfigError(
             f"{model} knows no instances, only Mask R-CNN does; leave out --instances and --score"
@@ -94,7 +98,7 @@ def command(
     measuring = show_measures or json_path is not None
     if measuring and set(SHOE_PARTS.names) - set(segmenter.labels.names):
         raise ConfigError(
-            f"{model} does not know a shoe's parts, so nothing can be measured; leave --measure and --json"
+            f"{model} does not know a shoe's parts, so nothing can be measured; leave out --measure and --json"
         )
 
     if out is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from torch import nn
 
 from shoegen.data.labels import LabelMap
 from shoegen.errors import ConfigError, DataError, FileFormatError
-from shoegen.segmentation.config import SegmenterConfig
+from shoegen.segmentation.config import NetConfig, SegmenterConfig
 from shoegen.segmentation.models import build_segmenter
 from shoegen.segmentation.overlay import Overlay
 from shoegen.torch_utils.pixels import from_pixels
@@ -36,17 +38,19 @@ def is_segmenter(path: str | Path) -> bool:
     return True
 
 
-class PartSegmenter:
-    """A trained network and the labels it tells apart.
-
-        segmenter = PartSegmenter.load()
-        part_map = segmenter.segment(image)  # (H, W, 3) uint8 → (H, W) uint8
-        segmenter.overlay(image)  # shown in a notebook
+class TrainedSegmenter(ABC):
+    """A trained network and the labels it tells apart, whatever it finds; see `PartSegmenter` and `InstanceSegmenter`.
 
     Attributes: net, config, labels, device.
     """
 
-    def __init__(self, net: nn.Module, config: SegmenterConfig, labels: LabelMap):
+    KIND: ClassVar[str]  # of files
+    CONFIG: ClassVar[type[NetConfig]]
+
+    net: Any
+    config: Any
+
+    def __init__(self, net: nn.Module, config: NetConfig, labels: LabelMap) -> None:
         if config.classes != len(labels):
             raise ConfigError(
                 f"the network has {config.classes} classes, the labels {len(labels)}; they must agree"
@@ -54,16 +58,22 @@ class PartSegmenter:
         self.net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config, self.labels = config, labels
 
+    @staticmethod
+    @abstractmethod
+    def build(config: Any) -> nn.Module:
+        """A new network."""
+
     @property
     def device(self) -> torch.device:
         return next(self.net.parameters()).device
 
     @classmethod
-    def load(cls, path: str | Path = "default", device: str | torch.device = "cpu") -> PartSegmenter:
+    def load(cls, path: str | Path = "default", device: str | torch.device = "cpu") -> Self:
         """Reads a segmenter.safetensors, also out of a run folder; "default" is the one that ships with shoegen.
 
         Raises:
             FileFormatError: the file is not there, damaged, or of another kind.
+            ConfigError: what the network is built with is not installed.
         """
         path = DEFAULT_PATH if str(path) == "default" else Path(path)
         if path.is_dir():
@@ -72,23 +82,25 @@ class PartSegmenter:
             raise FileFormatError(
                 f"no segmenter at {path}; train one with `shoegen train-segmenter`, or give its path"
             )
-        tensors, metadata = load_tensors(path, kind=KIND)
+        tensors, metadata = load_tensors(path, kind=cls.KIND)
+        damaged = f"{path} does not hold the network that it names; get the file again"
         try:
-            config = SegmenterConfig.from_dict(metadata["config"])
+            config = cls.CONFIG.from_dict(metadata["config"])
             labels = LabelMap.from_json(metadata["labels"])
-            net = build_segmenter(config)
+        except (KeyError, ConfigError, DataError) as error:
+            raise FileFormatError(damaged) from error
+        net = cls.build(config)
+        try:
             weights = {name: tensor.float() for name, tensor in tensors.items()}
             missing, unexpected = net.load_state_dict(weights, strict=False)
-        except (KeyError, ConfigError, DataError, RuntimeError) as error:
-            raise FileFormatError(
-                f"{path} does not hold the network that it names; get the file again"
-            ) from error
-        wrong = [*unexpected, *(name for name in missing if not name.endswith("num_batches_tracked"))]
-        if wrong:
-            raise FileFormatError(
-                f"{path}: {len(wrong)} tensors missing or too many, such as {wrong[0]}; get the file again"
-            )
-        return cls(net.to(device), config, labels)
+            wrong = [*unexpected, *(name for name in missing if not name.endswith("num_batches_tracked"))]
+            if not wrong:
+                return cls(net.to(device), config, labels)
+        except (ConfigError, RuntimeError) as error:
+            raise FileFormatError(damaged) from error
+        raise FileFormatError(
+            f"{path}: {len(wrong)} tensors missing or too many, such as {wrong[0]}; get the file again"
+        )
 
     def save(self, path: str | Path, *, dtype: torch.dtype = torch.float16) -> None:
         """Writes the network, its filters by default in half precision, with its config and labels."""
@@ -97,8 +109,45 @@ class PartSegmenter:
             for name, tensor in self.net.state_dict().items()
             if not name.endswith("num_batches_tracked")  # of use in training only
         }
-        metadata = {"kind": KIND, "config": self.config.to_dict(), "labels": self.labels.to_json()}
+        metadata = {"kind": self.KIND, "config": self.config.to_dict(), "labels": self.labels.to_json()}
         save_tensors(path, tensors, metadata)
+
+    @abstractmethod
+    def segment(
+        self, images: Images, *, size: tuple[int, int] | int | None = None, batch: int = 16
+    ) -> np.ndarray:
+        """Part maps of one or many pictures."""
+
+    def overlay(self, image: np.ndarray, **settings: Any) -> Overlay:
+        """A picture (H, W, 3) uint8 with its part map over it, which a notebook shows; settings: of `segment`.
+
+        Raises:
+            DataError: it has another shape or type.
+        """
+        if not isinstance(image, np.ndarray) or image.ndim != 3:
+            got = f"an array {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise DataError(f"got {got}, expected one picture: uint8 (H, W, 3)")
+        return Overlay(image, self.segment(image, **settings), self.labels)
+
+
+class PartSegmenter(TrainedSegmenter):
+    """A trained network that gives every pixel a class.
+
+        segmenter = PartSegmenter.load()
+        part_map = segmenter.segment(image)  # (H, W, 3) uint8 → (H, W) uint8
+        segmenter.overlay(image)  # shown in a notebook
+
+    Attributes: net, config, labels, device.
+    """
+
+    KIND, CONFIG = KIND, SegmenterConfig
+
+    config: SegmenterConfig
+
+    @staticmethod
+    def build(config: SegmenterConfig) -> nn.Module:
+        """See `build_segmenter`; an architecture that this version does not know is a ConfigError."""
+        return build_segmenter(config)
 
     @torch.inference_mode()
     def segment(
@@ -131,16 +180,6 @@ class PartSegmenter:
         part_maps = np.concatenate(maps)
         return part_maps[0] if isinstance(images, np.ndarray) and images.ndim == 3 else part_maps
 
-    def overlay(self, image: np.ndarray) -> Overlay:
-        """A picture (H, W, 3) uint8 with its part map over it, which a notebook shows.
-
-        Raises:
-            DataError: it has another shape or type.
-        """
-        if image.ndim != 3:
-            raise DataError(f"got an array {image.shape}, expected one picture: uint8 (H, W, 3)")
-        return Overlay(image, self.segment(image), self.labels)
-
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) in [−1, 1] → (N, classes, h, w), the picture as large as fits into those of the training."""
         factor = min(most / side for most, side in zip(self.config.size, images.shape[-2:], strict=True))
@@ -159,9 +198,15 @@ def as_tensor(images: Images) -> torch.Tensor:
                 "expected float (N, 3, H, W) in [−1, 1]"
             )
         return images.float()
-    if images.ndim not in (3, 4) or images.shape[-1] != 3 or images.dtype != np.uint8:
+    if not isinstance(images, np.ndarray):
+        raise DataError(
+            f"got {type(images).__name__}, expected an array; files are read by shoegen.data.images.read_image"
+        )
+    if images.ndim not in (3, 4) or images.shape[-1] != 3 or images.dtype != np.uint8 or not images.size:
         raise DataError(
             f"got an array {images.shape} of {images.dtype}, expected uint8 (H, W, 3) or (N, H, W, 3)"
         )
+    if not images.flags.writeable:  # such as Pillow's, which PyTorch warns of
+        images = images.copy()
     pixels = torch.from_numpy(images.reshape(-1, *images.shape[-3:])).permute(0, 3, 1, 2)
     return from_pixels(pixels)

@@ -165,6 +165,8 @@ def _resume(world: World, out: str | Path, changes: dict[str, Any], device: str)
             raise ConfigError(
                 f"the run stopped since {trainer.stale} evaluations were no better; go on with a higher --patience"
             )
+        if run and changes:
+            run.keep_config(trainer.config.to_dict())
         return _train(trainer, data, run, notes, owed=bool(state and state.get("owed")))
 
 

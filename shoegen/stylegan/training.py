@@ -162,6 +162,8 @@ def _resume(
                 f"--kimg {config.kimg:g}: expected more than the {trainer.images / 1000:g} kimg that the run has shown"
             )
         saved.evaluate = prepare(data) if prepare and world.is_first else None
+        if run and changes:
+            run.keep_config(config.to_dict())
         return _train(trainer, data, run, saved, report)
 
 

@@ -174,3 +174,13 @@ class TestAnnotations:
         result = run(save(tmp_path / "c.json", content), *options, expect=1)
         assert message in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+def test_what_is_inspected_is_not_overwritten(tmp_path):
+    source = tmp_path / "via.json"
+    source.write_text("{}")
+    for option in ("--report", "--out"):
+        result = CliRunner().invoke(main, ["inspect", str(source), option, str(source)])
+        assert result.exit_code == 1
+        assert f"{option} {source} would overwrite what was given" in result.output
+    assert source.read_text() == "{}"

@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from shoegen.data.images import read_part_map, write_image, write_part_map
 from shoegen.data.labels import SHOE_PARTS, LabelMap
 from shoegen.data.synthetic import render
 from shoegen.measure import ATTRIBUTES
-from shoegen.segmentation.parts import MODEL_FILE
+from shoegen.segmentation.parts import MODEL_FILE, PartSegmenter
 
 
 def run(*arguments, expect=0):
@@ -183,3 +185,29 @@ def test_segment_leaves_out_what_cannot_be_read_only_if_told(tiny_run, folder, t
     assert "empty.jpg" in text
     assert not list((tmp_path / "out").glob("*"))
     assert "2 part maps" in run("segment", folder, *options, "--skip-bad")
+
+
+def test_pictures_are_not_overwritten_by_measures(tiny_run, folder):
+    picture = folder / "a" / "shoe.png"
+    before = picture.read_bytes()
+    model = ("--model", tiny_run)
+    assert "--json" in run("segment", picture, "--measure", "--json", picture, *model, expect=1)
+    assert picture.read_bytes() == before
+
+
+def test_the_second_network_of_a_cascade_does_not_segment(tiny_run, folder, tmp_path):
+    first = PartSegmenter.load(tiny_run)
+    second = PartSegmenter(first.net, dataclasses.replace(first.config, focused=True), first.labels)
+    second.save(tmp_path / "second.safetensors")
+    text = run(
+        "segment", folder, "--out", tmp_path / "out", "--model", tmp_path / "second.safetensors", expect=1
+    )
+    assert "second network of a cascade" in text
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_remembers_that_it_was_extended(tiny_run, tmp_path):
+    out = shutil.copytree(tiny_run, tmp_path / "run")
+    run("train-segmenter", "--resume", "--images", 72, "--out", out)
+    assert json.loads((out / "config.json").read_text())["images"] == 72
+    run("train-segmenter", "--resume", "--out", out)  # has nothing left to do, and does not complain

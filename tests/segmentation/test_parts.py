@@ -133,3 +133,17 @@ def test_labels_and_classes_must_agree():
     config = SegmenterConfig(classes=3, resolution=32, decoder_channels=(8, 8, 8))
     with pytest.raises(ConfigError, match="3 classes, the labels 2"):
         PartSegmenter(build_segmenter(config), config, LabelMap.from_names(["a", "b"]))
+
+
+def test_what_is_no_array_is_said(picture):
+    segmenter = PartSegmenter.load()
+    for wrong, message in [
+        ("x.jpg", "got str"),
+        (np.zeros((0, 0, 3), np.uint8), r"got an array \(0, 0, 3\)"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            segmenter.segment(wrong)
+    with pytest.raises(DataError, match="got str, expected one picture"):
+        segmenter.overlay("x.jpg")
+    picture.flags.writeable = False  # as Pillow's arrays are; PyTorch would warn
+    assert segmenter.segment(picture).shape == picture.shape[:2]

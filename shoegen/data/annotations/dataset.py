@@ -8,7 +8,7 @@ from shoegen.data.annotations import coco
 from shoegen.data.annotations.model import Annotations
 from shoegen.data.annotations.pngs import mask_names, write_index
 from shoegen.data.annotations.writing import Files, WriteOptions
-from shoegen.data.images import IMAGE_SUFFIXES
+from shoegen.data.images import IMAGE_SUFFIXES, decode_image
 from shoegen.errors import DataError
 
 
@@ -21,6 +21,11 @@ def write(annotations: Annotations, options: WriteOptions) -> Files:
         name = PurePosixPath(image.name)
         if name.suffix.lower() not in IMAGE_SUFFIXES:
             name = PurePosixPath(f"{name}{PurePosixPath(image.picture).suffix}")
-        yield f"images/{name}", annotations.pictures.read(image.picture)
+        data = annotations.pictures.read(image.picture)
+        try:
+            decode_image(data)
+        except DataError as error:
+            raise DataError(f"cannot read the picture {image.picture}: {error}; replace or remove it") from error
+        yield f"images/{name}", data
     yield from write_index(annotations, options)
     yield from coco.write(annotations, options)

@@ -83,6 +83,10 @@ def _read(reading: Reading, decode: Decode) -> Annotations:
         )
     if files.has_part_maps and reading.pictures is None:
         reading.pictures = Pictures(reading.path)
+    if files.has_part_maps:
+        for name in files.pictures:
+            if files.part_map(name) is None:
+                reading.findings.error(name, "it has no part map", f"add {expected_part_map(name)}")
     for name, mask in _masks(files):
         _add(reading, name, mask, decode, labels)
     return reading.finish(foreground(labels), part_labels=labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,20 +9,18 @@ import torch
 
 from shoegen.data.annotations import Rle
 from shoegen.data.labels import LabelMap
-from shoegen.errors import ConfigError, DataError, FileFormatError
+from shoegen.errors import DataError
 from shoegen.segmentation.instances.config import MaskRCNNConfig
 from shoegen.segmentation.instances.contract import Detections, InstanceNet
 from shoegen.segmentation.instances.engines import build_instance_net
-from shoegen.segmentation.overlay import Overlay
-from shoegen.segmentation.parts import MODEL_FILE, Images, as_tensor
-from shoegen.torch_utils.tensors import load_tensors, save_tensors
+from shoegen.segmentation.parts import Images, TrainedSegmenter, as_tensor
 
 KIND = "instance-segmenter"
 SCORE = 0.5  # from which on an object counts in a part map
 
 
-class InstanceSegmenter:
-    """A trained Mask R-CNN and the labels it tells apart; in use like `PartSegmenter`.
+class InstanceSegmenter(TrainedSegmenter):
+    """A trained Mask R-CNN; in use like `PartSegmenter`.
 
         segmenter = InstanceSegmenter.load("runs/maskrcnn")
         found = segmenter.detect(image)  # boxes, labels, scores, masks
@@ -32,62 +29,15 @@ class InstanceSegmenter:
     Attributes: net, config, labels, device.
     """
 
-    def __init__(self, net: InstanceNet, config: MaskRCNNConfig, labels: LabelMap):
-        if config.classes != len(labels):
-            raise ConfigError(
-                f"the network has {config.classes} classes, the labels {len(labels)}; they must agree"
-            )
-        self.net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.config, self.labels = config, labels
+    KIND, CONFIG = KIND, MaskRCNNConfig
 
-    @property
-    def device(self) -> torch.device:
-        return next(self.net.parameters()).device
+    net: InstanceNet
+    config: MaskRCNNConfig
 
-    @classmethod
-    def load(cls, path: str | Path, device: str | torch.device = "cpu") -> InstanceSegmenter:
-        """Reads a segmenter.safetensors, also out of a run folder.
-
-        Raises:
-            FileFormatError: the file is not there, damaged, or of another kind.
-            ConfigError: its engine is not installed.
-        """
-        path = Path(path)
-        if path.is_dir():
-            path = path / MODEL_FILE
-        if not path.is_file():
-            raise FileFormatError(
-                f"no segmenter at {path}; train one with `shoegen train-segmenter --arch maskrcnn`, or give its path"
-            )
-        tensors, metadata = load_tensors(path, kind=KIND)
-        damaged = f"{path} does not hold the network that it names; get the file again"
-        try:
-            config = MaskRCNNConfig.from_dict(metadata["config"])
-            labels = LabelMap.from_json(metadata["labels"])
-        except (KeyError, ConfigError, DataError) as error:
-            raise FileFormatError(damaged) from error
-        net = build_instance_net(config)
-        try:
-            weights = {name: tensor.float() for name, tensor in tensors.items()}
-            missing, unexpected = net.load_state_dict(weights, strict=False)
-            wrong = [*unexpected, *(name for name in missing if not name.endswith("num_batches_tracked"))]
-            if not wrong:
-                return cls(net.to(device), config, labels)
-        except (ConfigError, RuntimeError) as error:
-            raise FileFormatError(damaged) from error
-        raise FileFormatError(
-            f"{path}: {len(wrong)} tensors missing or too many, such as {wrong[0]}; get the file again"
-        )
-
-    def save(self, path: str | Path, *, dtype: torch.dtype = torch.float16) -> None:
-        """Writes the network, its filters by default in half precision, with its config and labels."""
-        tensors = {
-            name: tensor.to("cpu", dtype if tensor.ndim > 1 else tensor.dtype).contiguous()
-            for name, tensor in self.net.state_dict().items()
-            if not name.endswith("num_batches_tracked")  # of use in training only
-        }
-        metadata = {"kind": KIND, "config": self.config.to_dict(), "labels": self.labels.to_json()}
-        save_tensors(path, tensors, metadata)
+    @staticmethod
+    def build(config: MaskRCNNConfig) -> InstanceNet:
+        """See `build_instance_net`."""
+        return build_instance_net(config)
 
     @torch.inference_mode()
     def detect(self, image: np.ndarray) -> Detections:
@@ -132,16 +82,6 @@ class InstanceSegmenter:
         for part_map, image in zip(part_maps, tensor):
             part_map[:] = draw(self._detect(image), own, score)[rows][:, columns]
         return part_maps[0] if isinstance(images, np.ndarray) and images.ndim == 3 else part_maps
-
-    def overlay(self, image: np.ndarray, *, score: float = SCORE) -> Overlay:
-        """A picture (H, W, 3) uint8 with its part map over it, which a notebook shows.
-
-        Raises:
-            DataError: it has another shape or type.
-        """
-        if image.ndim != 3:
-            raise DataError(f"got an array {image.shape}, expected one picture: uint8 (H, W, 3)")
-        return Overlay(image, self.segment(image, score=score), self.labels)
 
     def _detect(self, image: torch.Tensor) -> Detections:
         return self.net.detect([image.to(self.device)])[0]

@@ -3,13 +3,15 @@
 import json
 import os
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shoegen.data.annotations import convert, read_annotations, split_names, write_annotations
 from shoegen.data.annotations.convert import parse_classes
-from shoegen.data.images import encode_png
+from shoegen.data.images import encode_png, write_part_map
+from shoegen.data.labels import LabelMap
 from shoegen.errors import ConfigError, DataError, OutputError
 
 from ..packs import as_zip, picture
@@ -185,3 +187,32 @@ def test_report(tmp_path):
     report = convert(path, tmp_path / "x.json", to="coco", classes={"boot": "shoe"})
     assert (report.images, report.instances) == ({"all": 10}, {"shoe": 10})
     assert [each["name"] for each in json.loads((tmp_path / "x.json").read_text())["categories"]] == ["shoe"]
+
+
+def data_set(folder, pictures, masks):
+    for name, content in pictures.items():
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        (folder / "images" / name).write_bytes(content)
+    for name in masks:
+        write_part_map(
+            folder / "masks" / name, np.ones((8, 8), np.uint8), LabelMap.from_names(["none", "shoe"])
+        )
+    (folder / "labels.json").write_text('["none", "shoe"]')
+    return folder
+
+
+def test_a_damaged_picture_does_not_come_into_a_data_set(tmp_path):
+    whole = encode_png(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8))
+    # Its size can be read, its pixels cannot.
+    source = data_set(tmp_path / "source", {"a.png": whole, "b.png": whole[:-80]}, ["a.png", "b.png"])
+    with pytest.raises(DataError, match=r"cannot read the picture images/b.png: .*; replace or remove it"):
+        convert(source, tmp_path / "out", to="dataset")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_without_a_part_map_is_not_dropped_in_silence(tmp_path):
+    whole = encode_png(np.zeros((8, 8, 3), np.uint8))
+    source = data_set(tmp_path / "source", {"a.png": whole, "b.png": whole}, ["a.png"])
+    with pytest.raises(DataError, match=r"b.png: it has no part map.*add masks/b.png"):
+        convert(source, tmp_path / "out.json", to="coco")
+    assert convert(source, tmp_path / "out.json", to="coco", skip_bad=True).images == {"all": 1}

@@ -178,7 +178,7 @@ def test_weights_of_imagenet(street, tmp_path, monkeypatch, capsys):
         (("--norm", "frozen"), "--norm frozen needs pretrained"), (("--anchors", "1,2"), "--anchors: got 1,2"),
         (("--anchors", "1.5"), "--anchors: got '1.5', expected whole"),
         (("--batch", 0), "batch is 0, expected at least 1"),
-        (("--init-from", "default"), "no segmenter at default"), (("--pictures", "x"), "leave out --pictures"),
+        (("--init-from", "default"), "expected 'instance-segmenter'"), (("--pictures", "x"), "leave out --pictures"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line(street, tmp_path, more, message):
