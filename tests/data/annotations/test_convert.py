@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shoegen.data.annotations import convert, read_annotations, split_names, write_annotations
 from shoegen.data.annotations.convert import parse_classes
-from shoegen.data.images import encode_png, write_part_map
+from shoegen.data.images import encode_image, encode_png, write_part_map
 from shoegen.data.labels import LabelMap
 from shoegen.errors import ConfigError, DataError, OutputError
 
@@ -202,10 +202,10 @@ def data_set(folder, pictures, masks):
 
 
 def test_a_damaged_picture_does_not_come_into_a_data_set(tmp_path):
-    whole = encode_png(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8))
+    whole = encode_image(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8), "JPEG")
     # Its size can be read, its pixels cannot.
-    source = data_set(tmp_path / "source", {"a.png": whole, "b.png": whole[:-80]}, ["a.png", "b.png"])
-    with pytest.raises(DataError, match=r"cannot read the picture images/b.png: .*; replace or remove it"):
+    source = data_set(tmp_path / "source", {"a.jpg": whole, "b.jpg": whole[:-60]}, ["a.png", "b.png"])
+    with pytest.raises(DataError, match=r"cannot read the picture images/b.jpg: .*; replace or remove it"):
         convert(source, tmp_path / "out", to="dataset")
     assert not (tmp_path / "out").exists()
 
