@@ -31,7 +31,9 @@ _COMPONENTS = {
     "feature_extractor": {"CLIPImageProcessor", "CLIPFeatureExtractor"},
     "safety_checker": {"StableDiffusionSafetyChecker"},
 }
+_LIBRARIES = {"diffusers", "transformers", "stable_diffusion"}
 _WITH_WEIGHTS = {"unet", "vae", "text_encoder", "text_encoder_2", "image_encoder", "safety_checker"}
+_CODE = {".py", ".pyc", ".pyd", ".so"}
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
@@ -56,7 +58,9 @@ def check_pipeline(folder: Path) -> tuple[str, str | None]:
             f"in-painting pipeline: {' or '.join(PIPELINES)}"
         )
     refused = [
-        path for path in folder.rglob("*") if path.suffix == ".py" or path.name == "adapter_config.json"
+        path
+        for path in folder.rglob("*")
+        if _CODE.intersection(map(str.lower, path.suffixes)) or path.name == "adapter_config.json"
     ]
     if refused:
         raise FileFormatError(
@@ -67,15 +71,25 @@ def check_pipeline(folder: Path) -> tuple[str, str | None]:
     for name, value in index.items():
         if not isinstance(value, list) or value == [None, None]:
             continue
-        cls = value[-1]
         known = _COMPONENTS.get(name, set())
-        is_scheduler = name == "scheduler" and str(cls).endswith("Scheduler") and value[0] == "diffusers"
-        if cls not in known and not is_scheduler:
+        library, cls = value if len(value) == 2 else (None, None)
+        is_scheduler = name == "scheduler" and str(cls).endswith("Scheduler") and library == "diffusers"
+        is_known = (
+            isinstance(library, str) and library in _LIBRARIES and isinstance(cls, str) and cls in known
+        )
+        if not is_known and not is_scheduler:
             raise FileFormatError(
                 f"{folder}: {name} is {value}, expected {' or '.join(sorted(known)) or 'none'}"
             )
         if name in _WITH_WEIGHTS:
             variants.add(_check_weights(folder, name))
+    if not isinstance(index.get("unet"), list) or index["unet"] == [None, None]:
+        raise FileFormatError(f"{folder} names no unet in model_index.json; get the folder again")
+    side = _read_json(folder / "unet" / "config.json").get("sample_size")
+    if type(side) is not int or side < 1:  # True is an int, too
+        raise FileFormatError(
+            f"{folder}: sample_size of unet/config.json is {side!r}, expected a whole number such as 64"
+        )
     require()
     return kind, "fp16" if "fp16" in variants else None
 

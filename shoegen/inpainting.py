@@ -113,7 +113,8 @@ def inpaint(
         image: (H, W, 3) uint8, or a file.
         prompt: what is to be there.
         model: the folder of a Stable Diffusion in-painting pipeline, or what `Inpainter.load` made of it.
-        mask: (H, W), bool, or uint8 of which 128 and more counts: what to replace; by default `segmenter` finds it.
+        mask: (H, W), bool, or uint8 of which 128 and more counts, or 1 where there is only 0 and 1: what to replace;
+            by default `segmenter` finds it.
         segmenter: "default", a run folder, a file, or a segmenter that was loaded.
         classes: those of the segmenter that make the mask; by default all but its first, the background.
         instance: replaces one shoe only, counted from 1, left to right; by default all.

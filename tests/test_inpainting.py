@@ -1,5 +1,6 @@
 """In-painting with pipelines small enough to build here; what they draw is noise, where they draw it is not."""
 
+import dataclasses
 import json
 import shutil
 import socket
@@ -20,6 +21,7 @@ from shoegen.errors import ConfigError, DataError, FileFormatError
 from shoegen.inpainting import Inpainter, InpaintingConfig, inpaint
 from shoegen.segmentation.instances.contract import Detections
 from shoegen.segmentation.instances.parts import InstanceSegmenter, draw
+from shoegen.segmentation.parts import PartSegmenter
 from shoegen.segmentation.shoes import find_masks, separate
 
 with warnings.catch_warnings():
@@ -147,8 +149,6 @@ def test_a_shoe_is_replaced_and_the_rest_is_the_photograph(pipeline, photo, tmp_
 
 
 def default_segmenter():
-    from shoegen.segmentation.parts import PartSegmenter
-
     return PartSegmenter.load()
 
 
@@ -194,6 +194,30 @@ class TwoShoes:
         part_map[10:40, 50:70] = 2
         part_map[60, 60] = 2
         return part_map
+
+
+def test_the_second_network_of_a_cascade_finds_no_shoes(pipeline, photo, tmp_path):
+    first = default_segmenter()
+    second = PartSegmenter(first.net, dataclasses.replace(first.config, focused=True), first.labels)
+    path = tmp_path / "second.safetensors"
+    second.save(path)
+    options = {"--segmenter": path, "--out": tmp_path / "new.png"}
+    text = run("inpaint", photo, *settings(pipeline, **options), expect=1)
+    assert f"--segmenter {path} is the second network of a cascade" in text.splitlines()[-1]
+    with pytest.raises(ConfigError, match="--segmenter is the second network"):
+        inpaint(photo, "boot", model=pipeline, segmenter=second, device="cpu")
+
+
+def test_a_mask_may_be_a_jpeg(pipeline, photo, tmp_path):
+    mask = np.zeros(read_image(photo).shape[:2], np.uint8)
+    mask[10:30, 40:60] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.jpg", quality=50)
+    grey = np.asarray(Image.open(tmp_path / "mask.jpg"))
+    assert ((grey > 0) & (mask == 0)).any()
+    options = {"--mask": tmp_path / "mask.jpg", "--grow": 0, "--feather": 0}
+    run("inpaint", photo, *settings(pipeline, **options), "--out", tmp_path / "out.png")
+    after, before = read_image(tmp_path / "out.png"), read_image(photo)
+    np.testing.assert_array_equal(after[mask == 0], before[mask == 0])
 
 
 def test_several_shoes_are_counted_left_to_right(inpainter):
@@ -315,8 +339,12 @@ def test_weights_in_half_precision_alone_are_found(pipeline, tmp_path):
         ({"--classes": "sole,tongue"}, "--classes: got tongue, the segmenter knows background, sole"),
         ({"--instance": 2}, "--instance: got 2, but found 1"),
         ({"--instance": 0}, "--instance: got 0"),
-        ({"--mask": "nothing.png"}, "cannot read nothing.png"),
-        ({"--mask": "nothing.png", "--classes": "sole"}, "leave them out with --mask"),
+        ({"--mask": "nothing.png"}, "--mask nothing.png: No such file"),
+        ({"--mask": "nothing.png", "--classes": "sole"}, "--classes has no effect with --mask; leave it out"),
+        (
+            {"--mask": "nothing.png", "--segmenter": "x"},
+            "--segmenter has no effect with --mask; leave it out",
+        ),
         ({"--segmenter": "nothing"}, "no segmenter at nothing"),
         ({"--model": "nothing"}, "nothing is not there; give the folder of an in-painting pipeline"),
         ({"--device": "tpu"}, "--device: got 'tpu'"),
@@ -345,6 +373,11 @@ def change_index(folder, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def change_unet(folder, **changes):
+    path = folder / "unet" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 def rename(folder, suffix):
     for path in (folder / "unet").glob("*.safetensors"):
         path.rename(path.with_suffix(suffix))
@@ -359,7 +392,17 @@ def rename(folder, suffix):
         (lambda f: change_index(f, _class_name=["mine", "Mine"]), "a pipeline of its own code"),
         (lambda f: change_index(f, unet=["mine", "MyUNet"]), "unet is ['mine', 'MyUNet'], expected UNet2DCond"),
         (lambda f: change_index(f, extra=["transformers", "AutoModel"]), "extra is ['transformers', 'AutoModel']"),
+        (lambda f: change_index(f, unet=["mine", "UNet2DConditionModel"]), "unet is ['mine', 'UNet2DConditionM"),
+        (lambda f: change_index(f, unet=["diffusers", "x", "UNet2DConditionModel"]), "unet is ['diffusers', 'x', "),
+        (lambda f: change_index(f, unet=["UNet2DConditionModel"]), "unet is ['UNet2DConditionModel'], expected"),
+        (lambda f: change_index(f, unet=["diffusers", ["x"]]), "unet is ['diffusers', ['x']], expected"),
+        (lambda f: change_index(f, unet=[]), "unet is [], expected"),
         (lambda f: (f / "unet" / "mine.py").write_text("raise SystemExit"), "holds unet/mine.py"),
+        (lambda f: (f / "unet" / "mine.pyc").write_bytes(b"x"), "holds unet/mine.pyc"),
+        (lambda f: (f / "vae" / "mine.so").write_bytes(b"x"), "holds vae/mine.so"),
+        (lambda f: change_unet(f, sample_size=[8, 8]), "sample_size of unet/config.json is [8, 8], expected a"),
+        (lambda f: change_unet(f, sample_size=None), "sample_size of unet/config.json is None, expected a"),
+        (lambda f: change_index(f, unet=[None, None]), "names no unet in model_index.json"),
         (lambda f: rename(f, ".bin"), "unet/diffusion_pytorch_model.bin are a pickle, which could run code"),
         (lambda f: rename(f, ".txt"), "unet has no .safetensors file"),
         (lambda f: next((f / "vae").glob("*.safetensors")).write_bytes(b"x" * 64), "cannot be opened"),

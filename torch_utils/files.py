@@ -98,7 +98,8 @@ def make_folder(path: Path) -> None:
 def atomic_folder(path: str | os.PathLike[str], *, last: str | None = None) -> Iterator[Path]:
     """A folder to write in that takes the name `path` once it is complete; an error leaves nothing.
 
-    Where there is a folder of that name, what was written comes into it, file by file, over files of the same name.
+    Where there is a folder of that name, empty or not, or a link to one, what was written comes into it, file by file,
+    over files of the same name.
 
     Args:
         last: the name of the file that comes there last, and so says that all are there.
@@ -107,11 +108,11 @@ def atomic_folder(path: str | os.PathLike[str], *, last: str | None = None) -> I
         OutputError: it cannot be written.
     """
     path = Path(path)
-    if not path.is_dir():
+    is_new = not path.exists()
+    if is_new:
         make_folder(path)
     temporary = None
     try:
-        is_new = not path.exists() or not any(path.iterdir())
         parent = path.absolute().parent if is_new else path
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=parent))
         yield temporary
@@ -120,7 +121,7 @@ def atomic_folder(path: str | os.PathLike[str], *, last: str | None = None) -> I
                 _sync(file)
         if is_new:
             temporary.chmod(0o777 & ~_umask())  # mkdtemp makes folders private
-            os.replace(temporary, path)  # an empty folder of that name is replaced
+            os.replace(temporary, path)
             _sync(path.absolute().parent)
             temporary = None
             return

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def find_pictures(sources: tuple[Path, ...]) -> list[Path]:
@@ -35,6 +39,7 @@ def readable(pictures: list[Path], *, skip_bad: bool) -> list[Path]:
     """The pictures that can be decoded; the others are named."""
     from shoegen.data.images import read_image
     from shoegen.errors import DataError
+    from shoegen.torch_utils.text import some
 
     bad: dict[Path, str] = {}
     for picture in pictures:
@@ -43,7 +48,7 @@ def readable(pictures: list[Path], *, skip_bad: bool) -> list[Path]:
         except DataError as error:
             bad[picture] = str(error)
     if bad:
-        listed = "; ".join(list(bad.values())[:3]) + ("; …" if len(bad) > 3 else "")
+        listed = some(bad.values(), separator="; ")
         if not skip_bad or len(bad) == len(pictures):
             raise DataError(
                 f"{len(bad)} of {len(pictures)} pictures cannot be read: {listed}; mend them, or leave them out "
@@ -51,6 +56,22 @@ def readable(pictures: list[Path], *, skip_bad: bool) -> list[Path]:
             )
         click.echo(f"note: {len(bad)} of {len(pictures)} pictures left out: {listed}", err=True)
     return [picture for picture in pictures if picture not in bad]
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """(H, W) bool of the picture that --mask names: what is rather white than black, which JPEG blurs."""
+    from shoegen.data.images import decode_image
+    from shoegen.errors import DataError
+
+    try:
+        pixels = decode_image(path.read_bytes(), channels=1)[0]
+    except (OSError, DataError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(
+            f"--mask {path}: {reason}; give a picture that is white at the shoe and black elsewhere"
+        ) from error
+    mask: np.ndarray = pixels >= 128
+    return mask
 
 
 def name_outputs(pictures: list[Path]) -> dict[Path, str]:

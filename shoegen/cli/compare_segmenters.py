@@ -11,12 +11,11 @@ import click
 from click.core import ParameterSource
 
 from shoegen.cli import train_segmenter
-from shoegen.cli._options import parse_numbers, parse_size
 from shoegen.cli._progress import show_progress
 
 if TYPE_CHECKING:
     from shoegen.segmentation.comparison import Candidate, CommonClasses, Comparison, LabelledPictures
-    from shoegen.segmentation.config import AugmentConfig, RunConfig
+    from shoegen.segmentation.config import RunConfig
 
 _OF_TRAINING = {
     "images", "resolution", "width", "pretrained", "batch", "loss", "class_weights", "lr", "schedule", "augment",
@@ -27,7 +26,7 @@ _SHOWN = ("mean IoU", "mean Dice", "pixel accuracy", "parameters", "ms/image", "
 
 
 def _training_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Those of train-segmenter that hold for every network alike."""
+    """Those of train-segmenter that are not of one network alone."""
     options = [each for each in train_segmenter.command.params if each.name in _OF_TRAINING | _OF_BOTH]
     command.__click_params__ = [*reversed(options), *getattr(command, "__click_params__", [])]  # type: ignore[attr-defined]
     return command
@@ -82,8 +81,10 @@ def command(
 ) -> None:
     """Compare segmenters on the same pictures: figures, speed, memory, and where they do worst.
 
-    A MODEL is a run folder, a file, or `default`. With --train, networks are trained first, alike, in runs/ of the
-    report's folder; after an interruption the same command goes on. All other options are those of train-segmenter.
+    A MODEL is a run folder, a file, or `default`. With --train, networks are trained first, in runs/ of the report's
+    folder; after an interruption the same command goes on. All other options are those of train-segmenter: what is
+    given holds for every network that takes it, and of what is not, such as --images and --batch, each network has
+    its own default.
 
     \b
     shoegen compare-segmenters runs/unet runs/fcn default --data test.zip --out report
@@ -116,6 +117,7 @@ def command(
     place = pick_device(device)
     keep_freed_memory()  # as trainings do: the figures are the same after one
     configs = _configs(
+        ctx,
         architectures,
         train_data,
         {"seed": seed, "skip_bad": skip_bad, "allow_shared": allow_shared, **settings},
@@ -140,12 +142,11 @@ def command(
 
 
 def _configs(
-    architectures: str | None, train_data: str | None, settings: dict[str, Any]
+    ctx: click.Context, architectures: str | None, train_data: str | None, settings: dict[str, Any]
 ) -> dict[str, RunConfig]:
     """What to train, by the architectures' names."""
     from shoegen.errors import ConfigError
-    from shoegen.segmentation.config import SegmenterConfig, TrainingConfig
-    from shoegen.segmentation.instances.config import ARCHITECTURE, InstanceTrainingConfig, MaskRCNNConfig
+    from shoegen.segmentation.instances.config import ARCHITECTURE
     from shoegen.segmentation.models import ARCHITECTURES
 
     if architectures is None or train_data is None:
@@ -154,37 +155,9 @@ def _configs(
     names = [name.strip() for name in architectures.split(",")]
     if not set(names) <= set(known) or len(set(names)) != len(names):
         raise ConfigError(f"--train: got {architectures!r}, expected different ones of {', '.join(known)}")
-    given = {name: value for name, value in settings.items() if value is not None}
-    if "lr" in given:
-        given["learning_rate"] = given.pop("lr")
-    model: dict[str, Any] = {}
-    if "resolution" in given:
-        model["resolution"] = parse_size("--resolution", given.pop("resolution"))
-    scaled: dict[str, Any] = {"width": given.pop("width")} if "width" in given else {}
-    augment, flip = given.pop("augment", None), given.pop("flip", None)
-    semantic = {name: given.pop(name) for name in ("loss", "class_weights")}
-    if any(each.isdigit() for each in semantic["class_weights"]):
-        semantic["class_weights"] = tuple(parse_numbers("--class-weights", semantic["class_weights"]))
-    configs: dict[str, RunConfig] = {}
-    for name in names:
-        own = {"data": train_data, **given}
-        if name == ARCHITECTURE:
-            own["augment"] = _augment(augment or "street", flip)
-            configs[name] = InstanceTrainingConfig(model=MaskRCNNConfig(**model, **scaled), **own)
-        else:
-            own["augment"] = _augment(augment or "studio", flip)
-            wide = {} if name == "unet" else scaled
-            network = SegmenterConfig(architecture=name, **model, **wide)
-            configs[name] = TrainingConfig(model=network, **semantic, **own)
-    return configs
-
-
-def _augment(name: str, flip: float | None) -> AugmentConfig:
-    import dataclasses
-
-    from shoegen.segmentation.config import AUGMENTATIONS
-
-    return AUGMENTATIONS[name] if flip is None else dataclasses.replace(AUGMENTATIONS[name], flip=flip)
+    train_segmenter.refuse_unused(ctx, "--train", names)
+    options = {str(each.name): None for each in train_segmenter.command.params} | settings
+    return {name: train_segmenter.make_config(train_data, name, options) for name in names}
 
 
 def _names(models: tuple[str, ...]) -> dict[str, str]:
@@ -223,13 +196,16 @@ def _check(
     *,
     allow_shared: bool,
 ) -> list[str]:
-    """Refuses other classes, and pictures that were learned from, before anything long; what a reader should know."""
+    """What a reader should know; refuses, before anything long, what cannot be compared or knows the pictures."""
     from shoegen.data.files import PictureFiles
     from shoegen.errors import ConfigError, ShoegenError
-    from shoegen.segmentation.comparison import Source, find_shared, trained_on
+    from shoegen.segmentation.cascade import check_stage
+    from shoegen.segmentation.comparison import Origins, Source, find_shared, trained_on
     from shoegen.segmentation.comparison.pictures import read_labels
     from shoegen.torch_utils.text import some
 
+    for each in candidates:
+        check_stage(each.segmenter, each.path, second=False)
     sources = {config.data for config in configs.values()}
     labels = {source: read_labels(PictureFiles(source)) for source in sources}
     common.check_names([*(each.segmenter.labels for each in candidates), *labels.values()])
@@ -242,28 +218,29 @@ def _check(
     notes = ["Freed memory was kept for the next picture, as in trainings."]
     learned = {each.path: trained_on(each.path) for each in candidates}
     for name, config in configs.items():
-        learned[f"--train {name}"] = {"data": Source(config.data)}
-        if config.val is not None:
-            learned[f"--train {name}"]["val"] = Source(config.val)
-    for model, named in learned.items():
-        if "data" not in named:
-            notes.append(f"What {model} was trained on is not known; it may know these pictures.")
-        for kind, origin in named.items():
+        val = [] if config.val is None else [("val", Source(config.val), "")]
+        learned[f"--train {name}"] = Origins([("data", Source(config.data), ""), *val], [])
+    for model, origins in learned.items():
+        for gone in origins.unknown:
+            what = model if gone == model else f"{gone}, which {model} goes back to,"
+            notes.append(f"What {what} was trained on is not known; it may know these pictures.")
+        for kind, origin, through in origins.sources:
+            who = f"{model}, by way of {through}," if through else model
             try:
                 shared = find_shared(pictures, origin)
             except ShoegenError:
                 notes.append(
-                    f"{model} was trained on {origin.data}, which is not there; it may know these pictures."
+                    f"{who} was trained on {origin.data}, which is not there; it may know these pictures."
                 )
                 continue
             if shared and kind == "data" and not allow_shared:
                 raise ConfigError(
-                    f"{model} was trained on {len(shared)} of the {len(pictures)} pictures of {pictures.path} "
+                    f"{who} was trained on {len(shared)} of the {len(pictures)} pictures of {pictures.path} "
                     f"({some(shared)}); choose other --data, or allow it with --allow-shared"
                 )
             if shared:
                 what = "was trained on" if kind == "data" else "was chosen, among its checkpoints, by"
-                notes.append(f"{model} {what} {len(shared)} of these pictures, which flatters it.")
+                notes.append(f"{who} {what} {len(shared)} of these pictures, which flatters it.")
     return notes
 
 
@@ -276,7 +253,7 @@ def _train(
 
     folders = {name: out / RUNS / name for name in configs}
     for name, config in configs.items():
-        check_run(config, folders[name])
+        check_run(config, folders[name], pretrained=pretrained)
     for name, config in configs.items():
         click.echo(f"{folders[name]}: {name}", err=True)
         if not train_or_take(config, folders[name], pretrained=pretrained, device=device):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from shoegen.cli._options import parse_numbers
-from shoegen.cli._pictures import check_outputs, find_pictures, name_outputs, readable
+from shoegen.cli._options import parse_numbers, refuse_without_effect
+from shoegen.cli._pictures import check_outputs, find_pictures, name_outputs, read_mask, readable
 from shoegen.cli._progress import show_progress
 
 
@@ -27,14 +27,15 @@ from shoegen.cli._progress import show_progress
     "--model",
     default="default",
     show_default=True,
-    help="A segmenter.safetensors, or a run folder; `default` ships with shoegen.",
+    help="A segmenter.safetensors, or a run folder; `default`, which ships with shoegen, knows single shoes from the "
+    "side before plain backgrounds.",
 )
 @click.option("--second", help="The second network of a cascade, trained with --after the first.")
 @click.option("--box", help="GrabCut's start: x,y,width,height in pixels around the shoe, from the top left.")
 @click.option(
     "--mask",
     type=click.Path(path_type=Path),
-    help="GrabCut's start: a picture of the same size, black but for the shoe.",
+    help="GrabCut's start: a picture of the same size, white at the shoe and black elsewhere.",
 )
 @click.option("--feather", default=0.0, show_default=True, help="Pixels over which the edge fades besides.")
 @click.option("--crop", is_flag=True, help="Leave out what is empty around the shoe.")
@@ -43,7 +44,9 @@ from shoegen.cli._progress import show_progress
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--skip-bad", is_flag=True, help="Leave out pictures that cannot be read, or without a shoe.")
+@click.pass_context
 def command(
+    ctx: click.Context,
     sources: tuple[Path, ...],
     out: Path,
     method: str,
@@ -66,32 +69,45 @@ def command(
 
     GrabCut without --box and --mask starts from the network's mask.
     """
-    from shoegen.data.images import decode_image, read_image, write_image
+    from shoegen.data.images import read_image, write_image
     from shoegen.errors import ConfigError, DataError
+    from shoegen.segmentation.cascade import check_stage
     from shoegen.segmentation.cutout import check_method, cutout
+    from shoegen.segmentation.grabcut import check_box, check_mask
     from shoegen.segmentation.loading import load_segmenter
     from shoegen.torch_utils.devices import pick_device
     from shoegen.torch_utils.files import check_writable
+    from shoegen.torch_utils.text import some
 
     check_method(method, second=second is not None, box=box is not None, mask=mask is not None)
+    if box is not None or mask is not None:
+        refuse_without_effect(ctx, ["model"], "--mask" if box is None else "--box")
     behind = _parse_color(background)
     start = None if box is None else _parse_box(box)
-    inside = None
-    if mask is not None:
-        try:
-            inside = decode_image(mask.read_bytes(), channels=1)[0]
-        except (OSError, DataError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ConfigError(f"--mask {mask}: {reason}; give a picture of the mask") from error
+    inside = None if mask is None else read_mask(mask)
     if not 0 <= feather < 1000:
         raise ConfigError(f"--feather: got {feather}, expected 0 to 1000 pixels")
     names = name_outputs(readable(find_pictures(sources), skip_bad=skip_bad))
     check_writable(out / "cutout.png")
     check_outputs(out, names)
+    if start is not None or inside is not None:
+        for source in names:
+            size = read_image(source).shape[:2]
+            try:
+                if start is not None:
+                    check_box(start, size)
+                if inside is not None:
+                    check_mask(inside, size)
+            except ConfigError as error:
+                raise ConfigError(f"{source}: {error}") from error
     place = pick_device(device)
-    networks = {"model": load_segmenter(model, place)} if start is None and inside is None else {}
+    networks = {}
+    if start is None and inside is None:
+        networks["model"] = load_segmenter(model, place)
+        check_stage(networks["model"], f"--model {model}", second=False)
     if second is not None:
         networks["second"] = load_segmenter(second, place)
+        check_stage(networks["second"], f"--second {second}", second=True)
 
     empty: dict[Path, str] = {}
     with show_progress("cutting out", "pictures") as report:
@@ -101,8 +117,6 @@ def command(
                 made = cutout(
                     image, method=method, box=start, mask=inside, feather=feather, crop=crop, **networks
                 )
-            except ConfigError as error:  # a box or mask that does not fit
-                raise ConfigError(f"{source}: {error}") from error
             except DataError as error:
                 if not skip_bad:
                     raise DataError(f"{source}: {error}; or leave it out with --skip-bad") from error
@@ -111,7 +125,7 @@ def command(
                 write_image(out / f"{name}.png", made.rgba if behind is None else made.over(behind))
             report(done, len(names))
     if empty:
-        listed = ", ".join(map(str, list(empty)[:3])) + (", …" if len(empty) > 3 else "")
+        listed = some(empty)
         if len(empty) == len(names):
             raise DataError(f"no shoe was found in any of the {len(names)} pictures: {listed}")
         click.echo(f"note: no shoe was found in {len(empty)} of {len(names)} pictures: {listed}", err=True)

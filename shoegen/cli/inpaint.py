@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from shoegen.cli._pictures import find_pictures, name_outputs, readable
+from shoegen.cli._options import refuse_without_effect
+from shoegen.cli._pictures import find_pictures, name_outputs, read_mask, readable
 from shoegen.cli._progress import show_progress
 from shoegen.errors import ConfigError
 
@@ -54,7 +55,9 @@ from shoegen.errors import ConfigError
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--skip-bad", is_flag=True, help="Leave out pictures that cannot be read or show no shoe.")
+@click.pass_context
 def command(
+    ctx: click.Context,
     sources: tuple[Path, ...],
     prompt: str,
     model: Path,
@@ -86,10 +89,11 @@ def command(
     """
     import numpy as np
 
-    from shoegen.data.images import decode_image, read_image
+    from shoegen.data.images import read_image
     from shoegen.diffusion import check_pipeline
     from shoegen.errors import DataError
     from shoegen.inpainting import Inpainter, InpaintingConfig, check_out
+    from shoegen.segmentation.cascade import check_stage
     from shoegen.segmentation.loading import load_segmenter
     from shoegen.segmentation.shoes import check_classes, find_masks
     from shoegen.torch_utils.devices import pick_device
@@ -109,8 +113,8 @@ def command(
     )
     if instance is not None and instance < 1:
         raise ConfigError(f"--instance: got {instance}, expected a number from 1 on, left to right")
-    if mask_path is not None and classes is not None:
-        raise ConfigError("--classes are those of a segmenter; leave them out with --mask")
+    if mask_path is not None:
+        refuse_without_effect(ctx, ["segmenter", "classes"], "--mask")
     outputs = _plan(sources, out, skip_bad=skip_bad)
     for path in outputs.values():
         check_out(path)
@@ -121,12 +125,7 @@ def command(
     if mask_path is not None:
         if len(outputs) != 1:
             raise ConfigError(f"--mask is of one picture, got {len(outputs)}; give one")
-        try:
-            mask = decode_image(mask_path.read_bytes(), channels=1)[0]
-        except OSError as error:
-            raise DataError(f"cannot read {mask_path}: {error.strerror}; check --mask") from error
-        except DataError as error:
-            raise DataError(f"cannot read {mask_path}: {error}; give another --mask") from error
+        mask = read_mask(mask_path)
 
     def find(source: Path) -> tuple[np.ndarray, list[np.ndarray]]:
         image = read_image(source)
@@ -140,8 +139,10 @@ def command(
     where = pick_device(device)
     finder = None if mask is not None else load_segmenter(segmenter, where)
     wanted = None if classes is None else [name.strip() for name in classes.split(",")]
-    if wanted is not None and finder is not None:
-        check_classes(wanted, finder.labels)
+    if finder is not None:
+        check_stage(finder, f"--segmenter {segmenter}", second=False)
+        if wanted is not None:
+            check_classes(wanted, finder.labels)
     counts: dict[Path, int] = {}
     without: list[str] = []
     with show_progress("looking for shoes", "pictures") as report:

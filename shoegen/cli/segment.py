@@ -23,7 +23,8 @@ from shoegen.cli._progress import show_progress
     "--model",
     default="default",
     show_default=True,
-    help="A segmenter.safetensors, or a run folder; `default` ships with shoegen.",
+    help="A segmenter.safetensors, or a run folder; `default`, which ships with shoegen, knows single shoes from the "
+    "side before plain backgrounds.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--skip-bad", is_flag=True, help="Leave out pictures that cannot be read.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ from shoegen.cli._options import parse_numbers, parse_size, refuse_with_resume
 from shoegen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from shoegen.segmentation.config import AugmentConfig, TrainingConfig
+    from shoegen.segmentation.config import AugmentConfig, RunConfig, TrainingConfig
     from shoegen.segmentation.instances.config import InstanceTrainingConfig
 
 
@@ -179,9 +180,8 @@ def command(
             "got no --data; give a folder or zip with part maps, or go on with a run with --resume"
         )
     else:
-        config = (
-            _instance_config(ctx, data, options) if arch == "maskrcnn" else _config(ctx, data, arch, options)
-        )
+        refuse_unused(ctx, "--arch", [arch])
+        config = make_config(data, arch, options)
         if lr_find and not dry_run:
             result = training.find_learning_rate(config, out, pretrained=pretrained, **run)
             if int(os.environ.get("RANK", 0)) == 0:
@@ -196,17 +196,47 @@ _OF_SEMANTIC = ("encoder", "loss", "class_weights", "after")
 _OF_INSTANCES = ("engine", "norm", "rois", "anchors", "pictures", "val_pictures")
 
 
-def _config(ctx: click.Context, data: str, arch: str, options: dict[str, Any]) -> TrainingConfig:
+def refuse_unused(ctx: click.Context, option: str, architectures: Sequence[str]) -> None:
+    """Refuses what is on the command line and none of the networks takes.
+
+    Args:
+        option: that which names the networks.
+
+    Raises:
+        ConfigError: names the first such option.
+    """
+    got = f"got it with {option} {','.join(architectures)}; leave it out"
+    if set(architectures) == {"maskrcnn"}:
+        _refuse(ctx, _OF_SEMANTIC, f"is of semantic segmenters, {got}")
+    if "maskrcnn" not in architectures:
+        _refuse(ctx, _OF_INSTANCES, f"is of --arch maskrcnn, {got}")
+    if "unet" not in architectures:
+        _refuse(ctx, ("encoder",), f"is of the U-Net, {got}")
+    if set(architectures) == {"unet"} and _is_given(ctx, "width"):
+        raise ConfigError(f"a U-Net has no --width, {got}, or choose another --encoder")
+
+
+def make_config(data: str, arch: str, options: dict[str, Any]) -> RunConfig:
+    """What a training is asked for.
+
+    Args:
+        options: all of the command, by name, None where the network's own default holds; what it does not take is left
+            out, see `refuse_unused`.
+
+    Raises:
+        ConfigError: a value that cannot be.
+    """
+    return _instance_config(data, options) if arch == "maskrcnn" else _config(data, arch, options)
+
+
+def _config(data: str, arch: str, options: dict[str, Any]) -> TrainingConfig:
     """Of a semantic segmenter."""
     from shoegen.segmentation.config import SegmenterConfig, TrainingConfig
 
-    _refuse(ctx, _OF_INSTANCES, f"of --arch maskrcnn, got it with --arch {arch}")
-    if options["encoder"] is not None and arch != "unet":
-        raise ConfigError(f"--encoder is of the U-Net, got it with --arch {arch}; leave it out")
     model = SegmenterConfig(
         architecture=arch,
         resolution=parse_size("--resolution", options["resolution"] or "128"),
-        **_given(options, "encoder", "width"),
+        **_given(options, "encoder" if arch == "unet" else "width"),
     )
     weights: Any = options["class_weights"]
     if any(each.isdigit() for each in weights):
@@ -222,11 +252,10 @@ def _config(ctx: click.Context, data: str, arch: str, options: dict[str, Any]) -
     )
 
 
-def _instance_config(ctx: click.Context, data: str, options: dict[str, Any]) -> InstanceTrainingConfig:
+def _instance_config(data: str, options: dict[str, Any]) -> InstanceTrainingConfig:
     """Of Mask R-CNN."""
     from shoegen.segmentation.instances.config import InstanceTrainingConfig, MaskRCNNConfig
 
-    _refuse(ctx, _OF_SEMANTIC, "of semantic segmenters, got it with --arch maskrcnn")
     model = _given(options, "engine", "norm", "rois", "width")
     if options["resolution"] is not None:
         model["resolution"] = parse_size("--resolution", options["resolution"])
@@ -241,10 +270,14 @@ def _instance_config(ctx: click.Context, data: str, options: dict[str, Any]) -> 
     )
 
 
-def _refuse(ctx: click.Context, names: tuple[str, ...], of: str) -> None:
-    given = [name for name in names if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE]
+def _refuse(ctx: click.Context, names: tuple[str, ...], why: str) -> None:
+    given = [name for name in names if _is_given(ctx, name)]
     if given:
-        raise ConfigError(f"--{given[0].replace('_', '-')} is {of}; leave it out")
+        raise ConfigError(f"--{given[0].replace('_', '-')} {why}")
+
+
+def _is_given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
 
 
 def _given(options: dict[str, Any], *names: str) -> dict[str, Any]:

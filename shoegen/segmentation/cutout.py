@@ -57,12 +57,18 @@ class Cutout:
         return np.rint(mixed).astype(np.uint8)
 
     def feathered(self, pixels: float) -> Cutout:
-        """With an edge that fades over about so many pixels more."""
+        """With an edge that fades over about so many pixels more, in the colours of the shoe near by."""
         if pixels <= 0:
             return self
-        rgba = self.rgba.copy()
-        rgba[..., 3] = cv2.GaussianBlur(self.alpha, (0, 0), pixels / 2)
-        return replace(self, rgba=rgba)
+        alpha = self.alpha[..., None].astype(np.float32) / 255
+
+        def blur(x: np.ndarray) -> np.ndarray:
+            return np.atleast_3d(cv2.GaussianBlur(x, (0, 0), pixels / 2))
+
+        soft = blur(alpha)
+        spread = blur(self.rgba[..., :3] * alpha) / np.maximum(soft, 1e-6)
+        colors = np.where(alpha > 0, self.rgba[..., :3], np.rint(spread).clip(0, 255))
+        return replace(self, rgba=np.dstack([colors, np.rint(255 * soft)]).astype(np.uint8))
 
     def cropped(self, margin: float = CROP_MARGIN) -> Cutout:
         """The part of the picture with the shoe, and `margin` of its longer side around it."""
@@ -100,7 +106,7 @@ def cutout(
             probabilities; "cascade": a second network looks again at what the first found.
         model: a segmenter, its file or run folder; all of its classes but the first are cut out.
         second: the same for the second network of a cascade.
-        box: (x, y, width, height) around the shoe, mask: (H, W), not 0 at the shoe: where GrabCut starts.
+        box: (x, y, width, height) around the shoe, mask: (H, W), see `as_mask`: where GrabCut starts.
         feather: pixels over which the edge fades besides.
         crop: leave out what is empty around the shoe.
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from shoegen.errors import ConfigError
+from shoegen.segmentation.silhouette import as_mask
 
 LONGEST_SIDE = 640  # of the picture that is cut; larger ones are made smaller, and the mask larger again
 ITERATIONS = 5
@@ -30,12 +31,12 @@ def grabcut(
     Args:
         image: (H, W, 3) uint8.
         box: (x, y, width, height) in pixels, x to the right and y down; the object lies inside of it.
-        mask: (H, W) bool, or numbers that are 0 outside; its edge is searched for near by.
+        mask: (H, W), see `as_mask`; its edge is searched for near by.
         probability: (H, W), 0–1, of a segmenter; what is uncertain there is decided by colour.
 
     Raises:
         ConfigError: not one start of the three; a box outside of the picture, without area, or of the whole picture;
-            a mask of another size, or one without an edge.
+            a mask of another size or kind, or one without an edge.
     """
     if sum(start is not None for start in (box, mask, probability)) != 1:
         raise ConfigError("GrabCut needs one start: a box, a mask or a probability map")
@@ -96,19 +97,19 @@ def check_box(box: Box, size: tuple[int, int]) -> Box:
 
 
 def check_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A mask as (H, W) bool.
+    """A mask as (H, W) bool, see `as_mask`.
 
     Raises:
-        ConfigError: it is not of `size`, (height, width), or does not tell anything apart.
+        ConfigError: it is no mask, not of `size`, (height, width), or does not tell anything apart.
     """
+    inside = as_mask(mask)
     height, width = size
     if mask.shape != size:
         got = "x".join(map(str, mask.shape[1::-1]))
         raise ConfigError(f"--mask is {got}, its picture {width}x{height}; give a mask of the picture's size")
-    inside: np.ndarray = mask > 0
     if inside.all() or not inside.any():
         what = "everything" if inside.all() else "nothing"
-        raise ConfigError(f"--mask marks {what}; expected 0 at the background and other values at the shoe")
+        raise ConfigError(f"--mask marks {what}; expected black at the background and white at the shoe")
     return inside
 
 

@@ -9,9 +9,11 @@ import numpy as np
 
 from shoegen.data.labels import LabelMap
 from shoegen.errors import ConfigError, DataError
+from shoegen.segmentation.cascade import check_stage
 from shoegen.segmentation.instances.contract import Detections
 from shoegen.segmentation.instances.parts import SCORE, InstanceSegmenter
 from shoegen.segmentation.loading import AnySegmenter
+from shoegen.segmentation.silhouette import as_mask
 from shoegen.torch_utils.text import some
 
 GAP = 0.01  # parts nearer to one another than this share of the picture's longer side are one shoe
@@ -46,7 +48,7 @@ def find_masks(
     `instance` of it is asked for.
 
     Raises:
-        ConfigError: an unknown class.
+        ConfigError: an unknown class, the second network of a cascade, or a mask that is none.
         DataError: no shoe, no such instance, or the mask does not fit the picture.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -55,10 +57,12 @@ def find_masks(
         chosen = _check_mask(mask, image)
         if instance is None:
             return [chosen]
-        masks = separate(chosen)
+        numbers, order = _number(chosen)
+        return [numbers == order[_check_instance(instance, len(order)) - 1]]
     else:
         if segmenter is None:
             raise ConfigError("neither a mask nor a segmenter was given; give either")
+        check_stage(segmenter, "--segmenter", second=False)
         labels = segmenter.labels
         wanted = check_classes(labels.names[1:] if classes is None else classes, labels)
         if len(wanted) == 1 and isinstance(segmenter, InstanceSegmenter):
@@ -79,9 +83,13 @@ def find_masks(
             )
     if instance is None:
         return masks
-    if not 1 <= instance <= len(masks):
-        raise DataError(f"--instance: got {instance}, but found {len(masks)}, counted from 1, left to right")
-    return [masks[instance - 1]]
+    return [masks[_check_instance(instance, len(masks)) - 1]]
+
+
+def _check_instance(instance: int, count: int) -> int:
+    if not 1 <= instance <= count:
+        raise DataError(f"--instance: got {instance}, but found {count}, counted from 1, left to right")
+    return instance
 
 
 def separate(mask: np.ndarray, *, speck: float = 0.0) -> list[np.ndarray]:
@@ -89,9 +97,21 @@ def separate(mask: np.ndarray, *, speck: float = 0.0) -> list[np.ndarray]:
 
     speck: what is smaller than this share of the largest is left out.
     """
+    numbers, order = _number(mask, speck)
+    return [numbers == number for number in order]
+
+
+def _number(mask: np.ndarray, speck: float = 0.0) -> tuple[np.ndarray, list[int]]:
+    """The pieces of `separate`: (H, W) int32 of their numbers, 0 outside of the mask, and those to keep, in order.
+
+    There can be thousands of specks, so masks are made of what is kept alone.
+    """
     joined = grow(mask, round(GAP * max(mask.shape)))
-    count, numbers = cv2.connectedComponents(joined.astype(np.uint8))
-    return _in_order([mask & (numbers == number) for number in range(1, count)], speck)
+    _, numbers = cv2.connectedComponents(joined.astype(np.uint8))
+    numbers[~mask] = 0
+    sizes = np.bincount(numbers[mask], minlength=1)
+    found, first = np.unique(numbers.T[mask.T], return_index=True)  # column by column
+    return numbers, [int(each) for each in found[np.argsort(first)] if sizes[each] >= speck * sizes.max()]
 
 
 def _instances(found: Detections, label: int) -> list[np.ndarray]:
@@ -100,24 +120,18 @@ def _instances(found: Detections, label: int) -> list[np.ndarray]:
     for index in np.flatnonzero((found.scores >= SCORE) & (found.labels == label)):
         masks.append(found.masks[index] & ~taken)
         taken |= found.masks[index]
-    return _in_order(masks, SPECK)
-
-
-def _in_order(masks: list[np.ndarray], speck: float) -> list[np.ndarray]:
-    least = speck * max((each.sum() for each in masks), default=0)
+    least = SPECK * max((each.sum() for each in masks), default=0)
     kept = [each for each in masks if each.sum() >= max(least, 1)]
     return sorted(kept, key=lambda each: int(np.flatnonzero(each.any(0))[0]))
 
 
 def _check_mask(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
-    if mask.ndim != 2 or mask.dtype not in (np.bool_, np.uint8):
-        raise DataError(f"mask: got an array {mask.shape} of {mask.dtype}, expected (H, W) of bool or uint8")
+    chosen = as_mask(mask)
     if mask.shape != image.shape[:2]:
         (height, width), (wanted_height, wanted_width) = mask.shape, image.shape[:2]
         raise DataError(
             f"--mask is {width}x{height}, the picture {wanted_width}x{wanted_height}; they must be of one size"
         )
-    chosen = mask if mask.dtype == np.bool_ else mask >= 128
     if not chosen.any():
         raise DataError("--mask is black all over; paint white what is to be replaced")
     return chosen

@@ -7,12 +7,31 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from shoegen.errors import ConfigError
 from shoegen.segmentation.instances.parts import InstanceSegmenter
 from shoegen.segmentation.loading import AnySegmenter
 from shoegen.torch_utils.pixels import from_pixels
 
 CRUMB = 0.1  # of the largest piece: smaller pieces are no shoes
 HOLE = 0.003  # of the shoe: smaller holes are the network's
+
+
+def as_mask(mask: np.ndarray) -> np.ndarray:
+    """A mask (H, W) that somebody gives → (H, W) bool.
+
+    mask: bool; or uint8, of which 128 and more counts, or 1 where there is only 0 and 1.
+
+    Raises:
+        ConfigError: neither.
+    """
+    if mask.ndim != 2 or mask.dtype not in (np.bool_, np.uint8):
+        raise ConfigError(
+            f"mask: got an array {mask.shape} of {mask.dtype}, expected (H, W) of bool or uint8"
+        )
+    if mask.dtype == np.bool_:
+        return mask
+    marked: np.ndarray = mask >= (128 if mask.size and mask.max() > 1 else 1)
+    return marked
 
 
 def find(segmenter: AnySegmenter, image: np.ndarray) -> np.ndarray:

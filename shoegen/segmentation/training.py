@@ -181,12 +181,12 @@ def _kind_of_run(out: str | Path) -> str:
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
     """With paths that hold anywhere."""
-    names = [
-        name for name in ("data", "val", "pictures", "val_pictures", "after") if getattr(config, name, None)
-    ]
-    if getattr(config, "after", None) == "default":
-        names.remove("after")
-    return replace(config, **{name: os.path.abspath(getattr(config, name)) for name in names})
+    given = {
+        name: getattr(config, name, None)
+        for name in ("data", "val", "pictures", "val_pictures", "after", "init_from")
+    }
+    paths = {name: path for name, path in given.items() if path and path != "default"}
+    return replace(config, **{name: os.path.abspath(path) for name, path in paths.items()})
 
 
 def find_learning_rate(

@@ -1,5 +1,7 @@
 import csv
 import json
+import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,21 +13,23 @@ from torch import nn
 
 from shoegen.cli import main
 from shoegen.data.images import read_image, read_part_map, write_image, write_part_map
-from shoegen.data.labels import SHOE_PARTS, LabelMap
+from shoegen.data.labels import IGNORED, SHOE_PARTS, LabelMap
 from shoegen.data.synthetic import make_dataset
 from shoegen.segmentation.comparison import (
     Candidate,
     CommonClasses,
     LabelledPictures,
     Source,
+    check_run,
     compare,
     train_or_take,
     trained_on,
     write_report,
 )
+from shoegen.segmentation.comparison.drawing import _region, draw_sheet
 from shoegen.segmentation.comparison.evaluation import picture_score
-from shoegen.segmentation.config import SegmenterConfig, TrainingConfig
-from shoegen.segmentation.instances.config import MaskRCNNConfig
+from shoegen.segmentation.config import AUGMENTATIONS, SegmenterConfig, TrainingConfig
+from shoegen.segmentation.instances.config import InstanceTrainingConfig, MaskRCNNConfig
 from shoegen.segmentation.instances.engines import build_instance_net
 from shoegen.segmentation.instances.parts import InstanceSegmenter
 from shoegen.segmentation.metrics import ConfusionMatrix
@@ -158,6 +162,29 @@ def test_part_maps_are_compared_in_the_pictures_own_size(tmp_path):
     assert found.confusion.counts[0, 1] + found.confusion.counts[1, 0] == 128
 
 
+def test_unlabelled_pixels_count_for_nothing(tmp_path):
+    first, second = np.zeros((32, 32)), np.zeros((32, 32))
+    first[:, 16:] = 255
+    shoe = first > 0
+    unsure = np.where(np.arange(32) < 8, IGNORED, shoe)  # a quarter of the first, and all of the second
+    folder = write_pictures(tmp_path / "data", [(first, shoe), (second, shoe)])
+    for i, part_map in enumerate([unsure, np.full((32, 32), IGNORED)]):
+        Image.fromarray(part_map.astype(np.uint8)).save(folder / "masks" / f"{i}.png")
+    found = compare(LabelledPictures(folder), [brightness("a", 0)], worst=2, typical=0)
+    assert found.models[0].confusion.counts.tolist() == [[32 * 8, 0], [0, 32 * 16]]
+    assert found.models[0].scores.tolist() == [1, 1]
+    # What is shown: the examples' legend names it, and what is zoomed in on is the shoe.
+    assert write_report(found, tmp_path / "report").is_file()
+    with_it, without = draw_sheet(found), draw_sheet(replace_true(found))
+    assert (with_it[:26] != without[:26]).any()
+    assert _region([unsure.astype(np.uint8)], 1) == _region([shoe.astype(np.uint8)], 1)
+
+
+def replace_true(found):
+    examples = [replace(each, true=np.where(each.true == IGNORED, 0, each.true)) for each in found.examples]
+    return replace(found, examples=examples)
+
+
 def test_a_picture_without_shoes_scores_one_unless_there_is_something_found():
     empty = ConfusionMatrix(2)
     empty.update(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint8))
@@ -287,12 +314,60 @@ def test_a_mask_rcnn_is_compared_like_any_other(two_pictures, tmp_path):
 
 
 def test_what_a_model_was_trained_on(tmp_path, monkeypatch):
-    assert trained_on(tmp_path) == {}
+    assert trained_on(tmp_path) == ([], [str(tmp_path)])
     (tmp_path / "config.json").write_text('{"data": "a.json", "val": "b.json", "pictures": "photos"}')
-    named = {"data": Source("a.json", "photos"), "val": Source("b.json", "photos")}
-    assert trained_on(tmp_path) == trained_on(tmp_path / MODEL_FILE) == named
+    (tmp_path / MODEL_FILE).touch()
+    named = [("data", Source("a.json", "photos"), ""), ("val", Source("b.json", "photos"), "")]
+    assert trained_on(tmp_path) == trained_on(tmp_path / MODEL_FILE) == (named, [])
     monkeypatch.chdir(tmp_path)
-    assert trained_on("default") == {}
+    assert trained_on("default") == ([], [])
+
+
+def write_run(folder, **values):
+    folder.mkdir()
+    (folder / MODEL_FILE).touch()
+    (folder / "config.json").write_text(json.dumps(values))
+    return str(folder)
+
+
+def test_what_a_model_builds_on_counts_as_trained_on(tmp_path):
+    gone = str(tmp_path / "gone")
+    ring = {"data": "ring.zip", "init_from": str(tmp_path / "b" / MODEL_FILE)}
+    a = write_run(tmp_path / "a", **ring, after="default")
+    b = write_run(tmp_path / "b", data="b.zip", init_from=a, after=gone)
+    write_run(tmp_path / "c", data="c.zip", val="v.zip", init_from=f"{b}/{MODEL_FILE}", after=b)
+    assert trained_on(tmp_path / "c") == (
+        [
+            ("data", Source("c.zip"), ""),
+            ("val", Source("v.zip"), ""),
+            ("data", Source("b.zip"), f"{b}/{MODEL_FILE}"),
+            ("data", Source("ring.zip"), a),
+        ],
+        [gone],
+    )
+
+
+def test_pictures_that_an_earlier_model_was_trained_on_are_refused(tiny_run, shoes, others, tmp_path):
+    second, out = tmp_path / "second", tmp_path / "report"
+    write_run(second, data=str(others), init_from=str(tiny_run))
+    save_random(second / MODEL_FILE, SHOE_PARTS)
+    options = ("compare-segmenters", second, "--data", shoes, "--subset", 2, "--out", out)
+    line = run(*options, expect=1).splitlines()[-1]
+    assert f"{second}, by way of {tiny_run}, was trained on 2 of the 2 pictures" in line
+    (second / "config.json").write_text(json.dumps({"data": str(others), "init_from": "runs/gone"}))
+    run(*options)
+    page = (out / "report.html").read_text()
+    assert f"What runs/gone, which {second} goes back to, was trained on is not known" in page
+
+
+def test_the_second_network_of_a_cascade_is_refused(others, tmp_path):
+    config = SegmenterConfig(classes=len(SHOE_PARTS), focused=True, **TINY)
+    path = tmp_path / "second.safetensors"
+    PartSegmenter(build_segmenter(config), config, SHOE_PARTS).save(path)
+    out = tmp_path / "report"
+    line = run("compare-segmenters", path, "--data", others, "--out", out, expect=1).splitlines()[-1]
+    assert f"{path} is the second network of a cascade" in line
+    assert not out.exists()
 
 
 def test_common_classes():
@@ -303,6 +378,12 @@ def test_common_classes():
     assert shoe.labels.names == ("background", "shoe")
     assert shoe.table(data, "it")[:4].tolist() == [0, 1, 1, 0]
     assert shoe.table(TWO, "it")[:2].tolist() == [0, 1]
+    assert shoe.table(data, "it")[IGNORED] == CommonClasses(data).table(data, "it")[IGNORED] == IGNORED
+    many = LabelMap.from_names(["background", *map(str, range(255))])
+    with pytest.raises(ValueError, match="the few has nothing that --classes makes 254"):
+        CommonClasses(many, {name: name for name in many.names[1:]}).table(
+            LabelMap.from_names(many.names[:-1]), "the few"
+        )
     with pytest.raises(ValueError, match="the hats has nothing that --classes makes shoe"):
         shoe.table(LabelMap.from_names(["background", "hat"]), "the hats")
     with pytest.raises(ValueError, match="leave it out"):
@@ -326,6 +407,32 @@ def test_pictures_that_a_model_was_trained_on_are_refused(tiny_run, shoes, other
         expect=1,
     )  # fmt: skip
     assert "--train unet was trained on 8 of the 8 pictures" in line
+
+
+def test_what_is_trained_is_what_train_segmenter_trains(tiny_run, shoes, others, tmp_path, monkeypatch):
+    asked = {}
+
+    def take(config, folder, **_):
+        asked[folder.name] = config
+        shutil.copytree(tiny_run, folder)
+        return True
+
+    monkeypatch.setattr("shoegen.segmentation.comparison.train_or_take", take)
+    run(
+        "compare-segmenters", "--train", "unet, segnet,maskrcnn", "--train-data", shoes, "--data", others, "--subset",
+        1, "--out", tmp_path / "report", "--width", 0.5, "--loss", "focal", "--class-weights", "0.1,1,1,1,1,1,2",
+        "--lr", 0.01, "--images", 99, "--flip", 0.25, "--seed", 3,
+    )  # fmt: skip
+    every = {"data": str(shoes), "learning_rate": 0.01, "images": 99, "seed": 3}
+    semantic = {"loss": "focal", "class_weights": (0.1, 1, 1, 1, 1, 1, 2), **every}
+    studio, street = (replace(AUGMENTATIONS[name], flip=0.25) for name in ("studio", "street"))
+    assert asked == {
+        "unet": TrainingConfig(model=SegmenterConfig(), augment=studio, **semantic),
+        "segnet": TrainingConfig(
+            model=SegmenterConfig(architecture="segnet", width=0.5), augment=studio, **semantic
+        ),
+        "maskrcnn": InstanceTrainingConfig(model=MaskRCNNConfig(width=0.5), augment=street, **every),
+    }
 
 
 def test_training_first_goes_on_where_it_was_interrupted(tiny_run, shoes, others, tmp_path):
@@ -370,6 +477,26 @@ def test_a_stopped_training_is_not_compared_and_a_finished_one_taken(shoes, tmp_
     assert (folder / "log.jsonl").stat().st_mtime_ns == before
 
 
+def test_a_run_of_another_start_or_norm_is_not_taken(shoes, tmp_path):
+    config = TrainingConfig(data=str(shoes), model=SegmenterConfig(**TINY), images=8)
+    for pretrained in (False, True):
+        there = replace(config, model=replace(config.model, pretrained=pretrained))
+        write_run(tmp_path / str(pretrained), kind="segmenter", **there.to_dict())
+    check_run(config, tmp_path / "False", pretrained=False)
+    check_run(config, tmp_path / "True", pretrained=None)
+    with pytest.raises(ValueError, match="its pretrained is True, got False"):
+        check_run(config, tmp_path / "True", pretrained=False)
+    with pytest.raises(ValueError, match="its pretrained is False, got True"):
+        check_run(config, tmp_path / "False", pretrained=True)
+
+    instances = InstanceTrainingConfig(data=str(shoes))
+    there = replace(instances, model=MaskRCNNConfig(norm="group"))
+    write_run(tmp_path / "mask", kind="instances", **there.to_dict())
+    check_run(instances, tmp_path / "mask", pretrained=None)
+    with pytest.raises(ValueError, match="its norm is group, got batch"):
+        check_run(replace(instances, model=MaskRCNNConfig(norm="batch")), tmp_path / "mask")
+
+
 class Stopped:
     asked = True
 
@@ -393,6 +520,17 @@ class Stopped:
         ),
         (("--train", "unet,unet", "--train-data", "{shoes}"), "--train: got 'unet,unet'"),
         (("--train", "unet", "--train-data", "nowhere"), "nowhere does not exist"),
+        (
+            ("--train", "maskrcnn", "--train-data", "{shoes}", "--class-weights", "none"),
+            "--class-weights is of semantic segmenters, got it with --train maskrcnn; leave it out",
+        ),
+        (
+            ("--train", "maskrcnn", "--train-data", "{shoes}", "--loss", "ce"),
+            "--loss is of semantic segmenters, got it with --train maskrcnn; leave it out",
+        ),
+        (("--train", "unet", "--train-data", "{shoes}", "--width", "0.5"), "a U-Net has no --width"),
+        (("--train", "unet,maskrcnn", "--train-data", "{shoes}", "--loss", "mse"), "--loss: got 'mse'"),
+        (("--train", "unet,segnet", "--train-data", "{shoes}", "--width", "-1"), "width is -1.0"),
         (("{run}", "--subset", "9"), "subset: got 9"),
         (("{run}", "--classes", "sole="), "--classes"),
         (("{run}", "--classes", "sock=shoe"), "no class 'sock'"),

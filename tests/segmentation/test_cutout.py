@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from shoegen.cli import main
+from shoegen.cli._pictures import read_mask
 from shoegen.data.images import write_image
 from shoegen.data.labels import LabelMap
 from shoegen.data.synthetic import render
@@ -70,6 +71,20 @@ def test_crop_and_feather(shoe, network):
     assert np.count_nonzero((soft.alpha > 5) & (soft.alpha < 250)) > 2 * np.count_nonzero(
         (whole.alpha > 5) & (whole.alpha < 250)
     )
+
+
+def test_a_feathered_edge_has_the_colour_of_the_shoe():
+    image, alpha = np.full((120, 120, 3), 255, np.uint8), np.zeros((120, 120), np.float32)
+    image[40:80, 40:80] = (220, 30, 30)
+    alpha[40:80, 40:80] = 1
+    made = Cutout(np.dstack([decontaminate(image, alpha), np.rint(alpha * 255).astype(np.uint8)]))
+    soft = made.feathered(20)
+    assert soft.rgba.dtype == np.uint8
+    shown = soft.over((255, 255, 255)).astype(int)
+    assert shown[..., 0].min() >= 219  # between red and white, without grey
+    assert (np.diff(shown[60, 80:, 1]) >= 0).all()
+    assert 60 < shown[60, 84, 1] < 230
+    assert (soft.rgba[40:80, 40:80, :3] == (220, 30, 30)).all()
 
 
 def soft_disc(color, behind):
@@ -221,7 +236,9 @@ def test_grabcut_and_cascade_by_command(folder, shoe, second, tmp_path):
         (["--background", "blue"], "--background: got 'blue'"),
         (["--feather", "-2"], "--feather: got -2"),
         (["--model", "none.safetensors"], "no segmenter at none.safetensors"),
-        (["--method", "cascade", "--second", "default"], "--second is no second network"),
+        (["--method", "cascade", "--second", "default"], "--second default is no second network"),
+        (["--method", "grabcut", "--box", "5,5,99,99", "--model", "x"], "--model has no effect with --box"),
+        (["--method", "grabcut", "--mask", "x.png", "--model", "x"], "--model has no effect with --mask"),
     ],
 )
 def test_command_says_what_is_wrong_in_one_line(folder, tmp_path, options, message):
@@ -242,6 +259,47 @@ def test_pictures_without_a_shoe(folder, tmp_path):
     assert "no shoe was found in 1 of 3 pictures" in text
     assert "2 cut-outs" in text
     assert "any of the 1" in run(folder / "empty.png", "--out", tmp_path, "--skip-bad", expect=1)
+
+
+def test_starts_are_checked_for_all_pictures_before_the_first_is_written(folder, shoe, tmp_path):
+    write_image(folder / "c.png", np.full((64, 64, 3), 250, np.uint8))
+    write_image(tmp_path / "mask.png", (shoe.part_map > 0).astype(np.uint8) * 255)
+    for start in ("--box", "70,70,80,80"), ("--mask", tmp_path / "mask.png"):
+        sources = folder / "a", folder / "c.png"
+        text = run(*sources, "--method", "grabcut", *start, "--out", tmp_path / "cut", expect=1)
+        assert f"{folder / 'c.png'}: {start[0]}" in text.splitlines()[-1]
+        assert not list((tmp_path / "cut").glob("*"))
+
+
+def test_a_network_in_the_wrong_place_is_named_and_no_picture(folder, second, tmp_path):
+    path = tmp_path / "second.safetensors"
+    second.save(path)
+    last = run(folder, "--model", path, "--out", tmp_path / "cut", expect=1).splitlines()[-1]
+    assert f"error: --model {path} is the second network" in last
+
+
+def test_a_mask_may_be_a_jpeg(folder, shoe, tmp_path):
+    mask = (shoe.part_map > 0).astype(np.uint8) * 255
+    Image.fromarray(mask).save(tmp_path / "mask.jpg", quality=30)
+    write_image(tmp_path / "mask.png", mask)
+    seen = read_mask(tmp_path / "mask.jpg")
+    assert seen.dtype == bool
+    assert dice(seen, mask > 0) > 0.98
+    made = []
+    for kind in ("png", "jpg"):
+        options = ["--method", "grabcut", "--mask", tmp_path / f"mask.{kind}", "--out", tmp_path / kind]
+        run(folder / "a", *options)
+        made.append(np.asarray(Image.open(tmp_path / kind / "shoe.png"))[..., 3] >= 128)
+    assert dice(*made) > 0.98
+    with pytest.raises(DataError, match=f"--mask {tmp_path}: "):
+        read_mask(tmp_path)
+
+
+def test_many_unreadable_pictures_are_counted(folder, tmp_path):
+    for number in range(5):
+        (folder / f"bad{number}.png").write_bytes(b"\x89PNG")
+    text = run(folder, "--out", tmp_path / "cut", expect=1)
+    assert "; and 2 more; mend them" in text.splitlines()[-1]
 
 
 def test_pictures_are_not_overwritten(folder):

@@ -30,6 +30,15 @@ def test_a_box_a_mask_and_probabilities_find_the_object(disc):
     assert agreement(grabcut(image, probability=unsure), truth) > 0.97
 
 
+def test_masks_of_bytes(disc):
+    """128 and more counts, which leaves out what JPEG adds; 0 and 1 alone are taken as such."""
+    image, truth = disc
+    blurred = np.where(truth, 250, 9).astype(np.uint8)
+    wanted = grabcut(image, mask=truth)
+    assert np.array_equal(grabcut(image, mask=blurred), wanted)
+    assert np.array_equal(grabcut(image, mask=truth.astype(np.uint8)), wanted)
+
+
 def test_the_same_call_gives_the_same_mask(disc):
     image, _ = disc
     first = grabcut(image, box=(20, 8, 44, 44), seed=3)
@@ -61,6 +70,8 @@ def test_a_box_may_reach_beyond_the_picture(disc):
         ({"mask": np.ones((60, 81), bool)}, "--mask is 81x60, its picture 80x60"),
         ({"mask": np.ones((60, 80), bool)}, "marks everything"),
         ({"mask": np.zeros((60, 80), bool)}, "marks nothing"),
+        ({"mask": np.full((60, 80), 127, np.uint8)}, "marks nothing"),
+        ({"mask": np.ones((60, 80), np.float32)}, "of float32, expected .* bool or uint8"),
         ({}, "one start"),
         ({"box": (1, 1, 9, 9), "mask": np.zeros((60, 80), bool)}, "one start"),
     ],

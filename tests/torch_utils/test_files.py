@@ -82,27 +82,48 @@ def test_a_folder_comes_whole(tmp_path, before):
     assert stat.S_IMODE(out.stat().st_mode) == 0o777 & ~_mask()
 
 
+def test_a_folder_that_is_there_is_kept(tmp_path, monkeypatch):
+    # It may be a mount, the working folder, or be reached by a link: it cannot be replaced.
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    monkeypatch.chdir(real)
+    before = real.stat().st_ino
+    for out, name in ((real, "a"), (link, "b"), (".", "c")):
+        for path in real.iterdir():
+            path.unlink()
+        with atomic_folder(out) as folder:
+            (folder / name).write_text("new")
+        assert os.listdir(real) == [name]
+    assert real.stat().st_ino == before
+    assert link.is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["link", "real"]
+
+
 def write_half(out):
     with atomic_folder(out) as folder:
         (folder / "a").write_text("new")
         raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("before", [None, ["kept"]])
+@pytest.mark.parametrize("before", [None, [], ["kept"]])
 def test_a_folder_that_fails_leaves_nothing(tmp_path, before):
     out = tmp_path / "folder"
-    for name in before or []:
+    if before is not None:
         out.mkdir()
-        (out / name).write_text("old")
+        for name in before:
+            (out / name).write_text("old")
     with pytest.raises(OutputError, match="cannot write"):
         write_half(out)
-    assert [path.name for path in tmp_path.rglob("*")] == (["folder", "kept"] if before else [])
+    assert [path.name for path in tmp_path.rglob("*")] == ([] if before is None else ["folder", *before])
 
 
-def test_the_last_file_of_a_folder_says_that_all_are_there(tmp_path, monkeypatch):
+@pytest.mark.parametrize("before", [[], ["kept"]])
+def test_the_last_file_of_a_folder_says_that_all_are_there(tmp_path, monkeypatch, before):
     out, came = tmp_path / "folder", []
     out.mkdir()
-    (out / "kept").write_text("old")
+    for name in before:
+        (out / name).write_text("old")
     replace = os.replace
     monkeypatch.setattr(os, "replace", lambda old, new: (came.append(new.name), replace(old, new)))
     with atomic_folder(out, last="a") as folder:

@@ -25,7 +25,9 @@ def write(annotations: Annotations, options: WriteOptions) -> Files:
         try:
             decode_image(data)
         except DataError as error:
-            raise DataError(f"cannot read the picture {image.picture}: {error}; replace or remove it") from error
+            raise DataError(
+                f"cannot read the picture {image.picture}: {error}; replace or remove it"
+            ) from error
         yield f"images/{name}", data
     yield from write_index(annotations, options)
     yield from coco.write(annotations, options)

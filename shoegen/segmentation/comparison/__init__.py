@@ -10,7 +10,13 @@ are brought together; runs.py trains what is not there yet; evaluation.py measur
 
 from shoegen.segmentation.comparison.classes import CommonClasses
 from shoegen.segmentation.comparison.evaluation import Candidate, Comparison, ModelFigures, compare
-from shoegen.segmentation.comparison.pictures import LabelledPictures, Source, find_shared, trained_on
+from shoegen.segmentation.comparison.pictures import (
+    LabelledPictures,
+    Origins,
+    Source,
+    find_shared,
+    trained_on,
+)
 from shoegen.segmentation.comparison.report import check_new_report, write_report
 from shoegen.segmentation.comparison.runs import check_run, train_or_take
 
@@ -20,6 +26,7 @@ __all__ = [
     "Comparison",
     "LabelledPictures",
     "ModelFigures",
+    "Origins",
     "Source",
     "check_new_report",
     "check_run",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from shoegen.data.annotations.model import BACKGROUNDS
-from shoegen.data.labels import LabelMap
+from shoegen.data.labels import IGNORED, LabelMap
 from shoegen.errors import ConfigError
 from shoegen.torch_utils.text import some
 
@@ -59,6 +59,8 @@ class CommonClasses:
     def table(self, labels: LabelMap, what: str) -> np.ndarray:
         """(256,) uint8: for each class of `labels` the common class; indexed with a part map it translates it.
 
+        What is `IGNORED` stays so.
+
         Args:
             what: whose classes they are, for messages.
 
@@ -66,11 +68,14 @@ class CommonClasses:
             ConfigError: it lacks a class, or has others.
         """
         table = np.zeros(256, np.uint8)
+        table[IGNORED] = IGNORED
         if self._mapping is not None:
             for index, name in enumerate(labels.names):
                 if name in self._mapping:
                     table[index] = self.labels.index(self._mapping[name])
-            missing = [name for i, name in enumerate(self.labels.names) if i and i not in table]
+            missing = [
+                name for i, name in enumerate(self.labels.names) if i and i not in table[: len(labels)]
+            ]
             if missing:
                 raise ConfigError(
                     f"{what} has nothing that --classes makes {some(missing)}; its classes are "

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from shoegen.data.annotations.overlay import COLORS
 from shoegen.data.images import fit_image, fit_part_map, image_grid
-from shoegen.data.labels import LabelMap
+from shoegen.data.labels import IGNORED, LabelMap
 from shoegen.segmentation.comparison.evaluation import Comparison, Example
 from shoegen.segmentation.metrics import ConfusionMatrix
 from shoegen.segmentation.overlay import tint
@@ -144,7 +144,7 @@ def _fit(image: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
 
 def _region(part_maps: list[np.ndarray], aspect: float) -> tuple[slice, slice]:
     """Rows and columns around all that is not background, with a margin, as near to height / width as there is room."""
-    inside = np.logical_or.reduce([part_map > 0 for part_map in part_maps])
+    inside = np.logical_or.reduce([(part_map > 0) & (part_map != IGNORED) for part_map in part_maps])
     height, width = inside.shape
     if not inside.any():
         return slice(0, height), slice(0, width)
@@ -163,11 +163,13 @@ def _around(found: np.ndarray, length: float, most: int) -> slice:
 
 
 def _legend(comparison: Comparison, width: int) -> np.ndarray:
-    """The colours of the classes that the examples show."""
+    """The colours of the classes that the examples show, and of what has none."""
     labels, font, line = comparison.labels, ImageFont.load_default(13), 20
     maps = [part_map for each in comparison.examples for part_map in (each.true, *each.predicted)]
     seen = sorted({int(value) for part_map in maps for value in np.unique(part_map)} - {0})
-    entries = [(labels.colors[i], _ascii(labels.names[i], 24)) for i in seen]
+    names = {**dict(enumerate(labels.names)), IGNORED: "(unlabelled)"}
+    palette = labels.palette().tolist()
+    entries = [(tuple(palette[i]), _ascii(names[i], 24)) for i in seen]
     places, x, y = [], 6, 6
     for color, name in entries:
         length = round(font.getlength(name)) + 34

@@ -28,6 +28,18 @@ class Source(NamedTuple):
     pictures: str | None = None
 
 
+class Origins(NamedTuple):
+    """What a model has learned from, as far as it is known.
+
+    sources: of each "data" or, if its checkpoints were chosen by other data, "val"; the source; and the path of the
+    model that learned from it, on which this one builds, "" for itself. unknown: the paths of those of which it cannot
+    be told.
+    """
+
+    sources: list[tuple[str, Source, str]]
+    unknown: list[str]
+
+
 class LabelledPictures:
     """A folder or zip with images/, masks/ and labels.json, as trainings read it, but each picture in its own size.
 
@@ -79,11 +91,11 @@ class LabelledPictures:
         return len(self.names)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """A picture, (H, W, 3) uint8, and its true part map, (H, W) uint8."""
+        """A picture, (H, W, 3) uint8, and its true part map, (H, W) uint8 with `IGNORED` where nothing is known."""
         name = self.names[index]
         try:
             image = decode_image(self._files.read(name))[0]
-            return image, self._files.read_part_map(name, self.labels, image.shape[:2])
+            return image, self._read_part_map(name, image.shape[:2])
         except DataError as error:
             raise DataError(f"cannot read {name} in {self.path}: {error}") from error
 
@@ -92,10 +104,13 @@ class LabelledPictures:
         try:
             data = self._files.read(name)
             size = decode_image(data)[0].shape[:2]
-            self._files.read_part_map(name, self.labels, size)
+            self._read_part_map(name, size)
         except DataError as error:
             return (0, 0), "", str(error)
         return size, hashlib.sha256(data).hexdigest(), ""
+
+    def _read_part_map(self, name: str, size: Size) -> np.ndarray:
+        return self._files.read_part_map(name, self.labels, size, unlabelled=True)
 
 
 def read_labels(files: PictureFiles) -> LabelMap:
@@ -122,19 +137,34 @@ def find_shared(pictures: LabelledPictures, source: Source) -> list[str]:
     return [name for name, digest in zip(pictures.names, pictures.digests) if digest in own]
 
 
-def trained_on(model: str | Path) -> dict[str, Source]:
-    """What a run folder's config.json, or the one beside a file, names: "data", and "val" if it was another."""
-    path = Path(model)
-    sources: dict[str, Source] = {}
-    if str(model) == "default":
-        return sources
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        values = json.loads(((path if path.is_dir() else path.parent) / "config.json").read_bytes())
+def trained_on(model: str | Path) -> Origins:
+    """What a model has learned from, and what those have that it started from or is the second network after.
+
+    Each time the run folder's config.json is read, or the one beside a file. "default" has seen only synthetic shoes.
+    """
+    sources: list[tuple[str, Source, str]] = []
+    unknown: list[str] = []
+    waiting, visited = [str(model)], {"default"}
+    while waiting:
+        path = waiting.pop(0)
+        folder = Path(path) if Path(path).is_dir() else Path(path).parent
+        is_there = path == "default" or Path(path).exists()  # a file that is gone may be of another run
+        place = str(folder.resolve()) if is_there and path != "default" else path
+        if place in visited:
+            continue
+        visited.add(place)
+        values: dict[str, object] = {}
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            values = dict(json.loads((folder / "config.json").read_bytes())) if is_there else {}
+        through = "" if path == str(model) else path
         pictures = values.get("pictures")
-        for key, own in (("data", pictures), ("val", values.get("val_pictures") or pictures)):
-            if isinstance(values.get(key), str):
-                sources[key] = Source(values[key], own if isinstance(own, str) else None)
-    return sources
+        if not isinstance(values.get("data"), str):
+            unknown.append(path)
+        for kind, own in (("data", pictures), ("val", values.get("val_pictures") or pictures)):
+            if isinstance(data := values.get(kind), str):
+                sources.append((kind, Source(data, own if isinstance(own, str) else None), through))
+        waiting += [each for name in ("init_from", "after") if isinstance(each := values.get(name), str)]
+    return Origins(sources, unknown)
 
 
 @cache

@@ -37,10 +37,10 @@ td.best { font-weight: bold; background: #eef4e4; }
 
 MEANS = (
     "Every model got the same pictures, one at a time, in their own size; its part map of that size was compared with "
-    "the true one there. IoU and Dice are of all pixels of all pictures, means over the classes that are there or "
-    "predicted. Time: median over the pictures after a warm-up, from the picture in memory to its part map, reading "
-    "left out; network: of that, inside the network. Memory: held at most, beyond the weights and all that was held "
-    "before, while the largest picture was segmented."
+    "the true one there. IoU and Dice are of all pixels of all pictures but those without a label, means over the "
+    "classes that are there or predicted. Time: median over the pictures after a warm-up, from the picture in memory "
+    "to its part map, reading left out; network: of that, inside the network. Memory: held at most, beyond the weights "
+    "and all that was held before, while the largest picture was segmented."
 )
 
 

@@ -13,8 +13,10 @@ from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint
 from shoegen.torch_utils.run_folder import check_new_run
 
 
-def check_run(config: RunConfig, folder: Path) -> None:
+def check_run(config: RunConfig, folder: Path, *, pretrained: bool | None = False) -> None:
     """Refuses a folder with a run of other settings, or in which none can be started.
+
+    What is left to the training, such as a norm of "auto" or `pretrained` of None, agrees with any.
 
     Raises:
         ConfigError: names the first setting that differs.
@@ -25,7 +27,10 @@ def check_run(config: RunConfig, folder: Path) -> None:
     if kept is None:
         check_new_run(folder)
         return
-    wanted, there = (_compared(each) for each in (config, kept))
+    wanted, there = (_settings(each) for each in (config, kept))
+    wanted = {name: value for name, value in wanted.items() if name not in _left_open(config)}
+    if pretrained is not None and config.init_from is None:
+        wanted["pretrained"] = pretrained
     differs = [name for name in wanted if wanted[name] != there[name]]
     if differs:
         name = differs[0]
@@ -44,7 +49,7 @@ def train_or_take(
 
     Raises: as `check_run` and `shoegen.segmentation.training.train`.
     """
-    check_run(config, folder)
+    check_run(config, folder, pretrained=pretrained)
     if _read_config(config, folder) is None:
         training.train(config, folder, pretrained=pretrained, device=device)
     elif not _is_finished(config, folder):
@@ -76,9 +81,18 @@ def _read_config(config: RunConfig, folder: Path) -> RunConfig | None:
         ) from error
 
 
-def _compared(config: RunConfig) -> dict[str, object]:
-    """The settings by name, without those that a training finds out itself."""
+def _settings(config: RunConfig) -> dict[str, object]:
+    """By name, those of the network among them."""
     values = json.loads(json.dumps(training.with_absolute_paths(config).to_dict()))
     model = values.pop("model")
-    found_out = {"classes", "pretrained", "norm", "cycle"}
-    return {name: value for name, value in {**values, **model}.items() if name not in found_out}
+    return {**values, **model}
+
+
+def _left_open(config: RunConfig) -> set[str]:
+    """The settings that a training finds out itself."""
+    found_out = {"classes", "pretrained"}
+    if getattr(config.model, "norm", "auto") == "auto":
+        found_out.add("norm")
+    if config.cycle is None:
+        found_out.add("cycle")
+    return found_out
