@@ -4,8 +4,8 @@
     python benchmarks/segmenter_speed.py --networks unet,fcn --sides 256 --training-images 32
 
 Prints milliseconds from a picture to its part map for the shipped U-Net at 128 px (aim on two cores: 15) and for each
-network, random weights at its published size, at each side; then pictures per second that `train-segmenter` shows, its
-peak memory and the share of time in which it waits for data (aim < 10 %), at the first side, batch 2.
+network, random weights at its published size, at each side; then pictures per second that `train-segmenter` shows, and the
+share of time in which it waits for data (aim < 10 %), at the first side, batch 2.
 """
 
 from __future__ import annotations
@@ -69,7 +69,6 @@ def main() -> None:
             for name in options.networks.split(","):
                 figures = in_training(name, sides[0], data, Path(folder) / name, options.training_images)
                 report.add(f"{name}_training_{sides[0]}", figures["images_per_second"], "images/s")
-                report.add(f"{name}_training_memory", figures["peak_memory_gb"], "GB")
                 report.add(f"{name}_training_waits", 100 * figures["data_wait"], "percent")
     report.write(options.json)
 

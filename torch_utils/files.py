@@ -37,12 +37,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
         temporary = None
         _sync(path.parent)
+    except OutputError:
+        raise
     except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another path"
-        ) from error
+        raise _cannot_write(path, error) from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
@@ -128,15 +126,17 @@ def atomic_folder(path: str | os.PathLike[str], *, last: str | None = None) -> I
         for file in sorted(temporary.iterdir(), key=lambda each: each.name == last):
             os.replace(file, path / file.name)
         _sync(path)
+    except OutputError:
+        raise
     except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another path"
-        ) from error
+        raise _cannot_write(path, error) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {path}: {error.strerror or error}; free space or choose another path")
 
 
 def _umask() -> int:

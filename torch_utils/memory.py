@@ -15,6 +15,8 @@ from pathlib import Path
 
 import torch
 
+from shoegen.errors import ShoegenError, TrainingError
+
 
 def keep_freed_memory() -> bool:
     """Lets glibc keep large freed blocks instead of returning them to the system.
@@ -105,6 +107,21 @@ def _status_bytes(name: str) -> int:
     except OSError:
         return 0
     return int(found[1]) * 1024 if found else 0
+
+
+@contextlib.contextmanager
+def explain_out_of_memory(what: str) -> Iterator[None]:
+    """One line where memory runs out in the body: "out of memory " and what with, and what to do.
+
+    Raises:
+        TrainingError: it ran out.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, ShoegenError) or not is_out_of_memory(error):
+            raise
+        raise TrainingError(f"out of memory {what}") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

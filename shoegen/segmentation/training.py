@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from shoegen.data.images import write_image
-from shoegen.errors import ConfigError, TrainingError
+from shoegen.errors import ConfigError
 from shoegen.segmentation.config import NetConfig, RunConfig, SegmenterConfig, TrainingConfig, describe_size
 from shoegen.segmentation.data import RunData, SegmentationData
 from shoegen.segmentation.instances.config import InstanceTrainingConfig, MaskRCNNConfig
@@ -33,7 +33,7 @@ from shoegen.segmentation.trainer import RunTrainer, Trainer
 from shoegen.torch_utils.devices import pick_device
 from shoegen.torch_utils.distributed import START_SECONDS, World, join_world
 from shoegen.torch_utils.files import check_writable, write_json
-from shoegen.torch_utils.memory import is_out_of_memory, keep_freed_memory, peak_memory_gb
+from shoegen.torch_utils.memory import explain_out_of_memory, keep_freed_memory, peak_memory_gb
 from shoegen.torch_utils.progress import LiveProgress
 from shoegen.torch_utils.run_folder import RunFolder, check_new_run
 from shoegen.torch_utils.signals import StopRequest
@@ -452,14 +452,8 @@ def _evaluate(trainer: RunTrainer, data: RunData[Any], run: RunFolder | None) ->
     yield found.table
 
 
-@contextlib.contextmanager
-def _explain_memory(trainer: RunTrainer) -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, TrainingError) or not is_out_of_memory(error):
-            raise
-        raise TrainingError(
-            f"out of memory with {len(trainer.rows)} pictures of {describe_size(trainer.config.model.size)} on "
-            f"{trainer.device}; use a smaller --batch or --resolution, or more processes"
-        ) from error
+def _explain_memory(trainer: RunTrainer) -> contextlib.AbstractContextManager[None]:
+    return explain_out_of_memory(
+        f"with {len(trainer.rows)} pictures of {describe_size(trainer.config.model.size)} on {trainer.device}; use a "
+        "smaller --batch or --resolution, or more processes"
+    )

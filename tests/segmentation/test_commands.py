@@ -130,7 +130,7 @@ def test_many_classes_train_and_segment(tmp_path):
         ({"--class-weights": "1,x"}, "--class-weights: got '1,x'"),
         ({"--schedule": "steps"}, "--schedule: got 'steps'"),
         ({"--patience": 0}, "--patience: got 0"),
-        ({"--init-from": "nothing.safetensors"}, "no segmenter at nothing.safetensors"),
+        ({"--init-from": "nothing.safetensors"}, "nothing.safetensors; train one with"),
         (
             {"--init-from": "default", "--encoder": "tu-regnetx_004"},
             "of another network: its encoder is tu-regnetx_002, got tu-regnetx_004",

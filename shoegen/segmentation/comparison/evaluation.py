@@ -8,7 +8,7 @@ import platform
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,14 +17,14 @@ import torch
 
 from shoegen.data.images import fit_image, resize_part_map
 from shoegen.data.labels import LabelMap
-from shoegen.errors import ConfigError, TrainingError
+from shoegen.errors import ConfigError
 from shoegen.segmentation.comparison.classes import CommonClasses
 from shoegen.segmentation.comparison.pictures import LabelledPictures
 from shoegen.segmentation.instances.config import ARCHITECTURE
 from shoegen.segmentation.loading import AnySegmenter
 from shoegen.segmentation.metrics import ConfusionMatrix
 from shoegen.segmentation.parts import DEFAULT_PATH, MODEL_FILE, PartSegmenter
-from shoegen.torch_utils.memory import is_out_of_memory, measure_peak, release_freed_memory
+from shoegen.torch_utils.memory import explain_out_of_memory, measure_peak, release_freed_memory
 
 EXAMPLE_SIDE = 1280  # of a picture that is kept to be shown
 
@@ -311,14 +311,7 @@ def _low_if_nan(value: float) -> float:
     return -1.0 if math.isnan(value) else value
 
 
-@contextlib.contextmanager
-def _explain_memory(candidate: Candidate) -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, TrainingError) or not is_out_of_memory(error):
-            raise
-        raise TrainingError(
-            f"out of memory with {candidate.path} on {candidate.segmenter.device}; choose another --device, or "
-            "leave the model out"
-        ) from error
+def _explain_memory(candidate: Candidate) -> contextlib.AbstractContextManager[None]:
+    return explain_out_of_memory(
+        f"with {candidate.path} on {candidate.segmenter.device}; choose another --device, or leave the model out"
+    )
