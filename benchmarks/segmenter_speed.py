@@ -4,8 +4,8 @@
     python benchmarks/segmenter_speed.py --networks unet,fcn --sides 256 --training-images 32
 
 Prints milliseconds from a picture to its part map for the shipped U-Net at 128 px (aim on two cores: 15) and for each
-network, random weights at its published size, at each side; then pictures per second that `train-segmenter` shows, and the
-share of time in which it waits for data (aim < 10 %), at the first side, batch 2.
+network, random weights at its published size, at each side; then pictures per second that `train-segmenter` shows, and
+the share of time in which it waits for data (aim < 10 %), at the first side, batch 2.
 """
 
 from __future__ import annotations
