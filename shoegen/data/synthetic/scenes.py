@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -10,6 +9,7 @@ import numpy as np
 
 from shoegen.data.files import PictureFiles
 from shoegen.data.images import decode_image
+from shoegen.data.squares import Square
 from shoegen.data.synthetic.parameters import ShoeParameters
 from shoegen.data.synthetic.render import MAX_RESOLUTION, MIN_RESOLUTION, RenderedShoe, render_shoe
 from shoegen.data.synthetic.shading import Scene
@@ -83,16 +83,8 @@ def render_in_scene(
     return RenderedShoe(surroundings[picture].copy(), part_map[picture].copy(), shoe.attributes)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Of the square that a shoe is drawn in: its side and corner, in pixels of the picture."""
-
-    side: int
-    top: int
-    left: int
-
-
-def _place(parameters: ShoeParameters, resolution: int, rng: np.random.Generator) -> _Place:
+def _place(parameters: ShoeParameters, resolution: int, rng: np.random.Generator) -> Square:
+    """The square of the picture that a shoe is drawn in."""
     rows, columns = np.nonzero(render_shoe(parameters, SKETCH).part_map)
     # One pixel of the sketch to spare: an edge pixel that is mostly background counts as background there.
     top, bottom = (rows.min() - 1) / SKETCH, (rows.max() + 2) / SKETCH
@@ -107,7 +99,7 @@ def _place(parameters: ShoeParameters, resolution: int, rng: np.random.Generator
         first, last = free - low * side, resolution - free - high * side
         return round(rng.uniform(first, max(first, last)))
 
-    return _Place(side, draw(top, bottom), draw(left, right))
+    return Square(draw(top, bottom), draw(left, right), side)
 
 
 def _light(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
