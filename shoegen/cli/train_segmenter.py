@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from shoegen.cli._options import parse_numbers, parse_size, refuse_with_resume
+from shoegen.cli._options import parse_numbers, parse_size, refuse_with_resume, refuse_without_effect
 from shoegen.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -181,6 +181,14 @@ def command(
         )
     else:
         refuse_unused(ctx, "--arch", [arch])
+        if options["val"] is None:
+            _refuse(
+                ctx, ("allow_shared", "val_pictures"), "is about --val, which was not given; leave it out"
+            )
+        else:
+            refuse_without_effect(ctx, ["val_share"], "--val")
+        if lr_find:
+            refuse_without_effect(ctx, ["patience", "evaluate_every", "save_every"], "--lr-find")
         config = make_config(data, arch, options)
         if lr_find and not dry_run:
             result = training.find_learning_rate(config, out, pretrained=pretrained, **run)

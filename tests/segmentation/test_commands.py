@@ -68,7 +68,11 @@ def start_options(data, out, **changes):
     options = {
         "--data": data, "--out": out, "--resolution": 32, "--images": 16, "--batch": 4, "--val-share": 0.2, **changes
     }  # fmt: skip
-    return ["train-segmenter", "--no-pretrained", *(part for option in options.items() for part in option)]
+    return [
+        "train-segmenter",
+        "--no-pretrained",
+        *(part for option in options.items() for part in option if part is not None),
+    ]
 
 
 def test_train_segmenter_and_resume(shoes, tmp_path):
@@ -135,6 +139,9 @@ def test_many_classes_train_and_segment(tmp_path):
             {"--init-from": "default", "--encoder": "tu-regnetx_004"},
             "of another network: its encoder is tu-regnetx_002, got tu-regnetx_004",
         ),
+        ({"--allow-shared": None}, "--allow-shared is about --val, which was not given"),
+        ({"--val": "x.zip", "--val-share": 0.2}, "--val-share has no effect with --val; leave it out"),
+        ({"--lr-find": None, "--patience": 3}, "--patience has no effect with --lr-find; leave it out"),
         ({"--device": "tpu"}, "--device"),
         ({"--out": "/proc/shoegen/run"}, "cannot make the folder"),
     ],
