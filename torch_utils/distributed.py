@@ -10,7 +10,9 @@ import contextlib
 import dataclasses
 import os
 import re
+import signal
 import socket
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -104,6 +106,9 @@ class World:
         try:
             yield
         except RuntimeError as error:
+            # The launcher is about to end this process too: what happened is said first.
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
             reason = _first_line(error)
             raise TrainingError(
                 f"rank {self.rank} of {self.size} lost another process of the training ({reason}); look for the "

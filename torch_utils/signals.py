@@ -27,6 +27,8 @@ class StopRequest:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
+            if signal.getsignal(number) != self._notice:
+                continue  # someone else's by now
             with contextlib.suppress(TypeError):  # a handler that was not set from Python
                 signal.signal(number, handler)
 
