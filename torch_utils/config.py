@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 from shoegen.errors import ConfigError
 
@@ -36,3 +37,52 @@ class JsonConfig:
             raise ConfigError(
                 f"{cls.__name__}: {error}; the configuration was changed by hand, or written by another version"
             ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig(JsonConfig):
+    """What the configuration of every training has.
+
+    data: what to learn from. images: how many to show. batch: images per step, over all processes.
+    seed: of all that is random. log_every, evaluate_every, save_every: in images.
+    """
+
+    LEAST_SHARE: ClassVar[int] = 2
+    """Pictures of a batch that a process needs: batch normalisation takes two."""
+
+    data: str
+    images: int
+    batch: int = 16
+    seed: int = 0
+    log_every: int = 800
+    evaluate_every: int = 8_000
+    save_every: int = 4_000
+
+    def __post_init__(self) -> None:
+        for name in ("log_every", "evaluate_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.images < 1:
+            raise ConfigError(f"images is {self.images}, expected at least 1; change --images")
+        if self.batch < self.LEAST_SHARE:
+            needs = " (batch normalisation needs two)" if self.LEAST_SHARE == 2 else ""
+            raise ConfigError(
+                f"batch is {self.batch}, expected at least {self.LEAST_SHARE}{needs}; change --batch"
+            )
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed is {self.seed}, expected 0 to 2³² − 1; change --seed")
+
+    def check_batch(self, processes: int) -> int:
+        """Pictures of a batch that each process gets.
+
+        Raises:
+            ConfigError: the processes cannot share it alike, or one would get fewer than `LEAST_SHARE` pictures.
+        """
+        share, rest = divmod(self.batch, processes)
+        if rest or share < self.LEAST_SHARE:
+            least = ", at least 2 pictures for each (batch normalisation needs two)"
+            raise ConfigError(
+                f"--batch: got {self.batch}, expected a multiple of the {processes} processes"
+                f"{least if self.LEAST_SHARE == 2 else ''}"
+            )
+        return share

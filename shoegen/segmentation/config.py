@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 from shoegen.errors import ConfigError
-from shoegen.torch_utils.config import JsonConfig
+from shoegen.torch_utils.config import JsonConfig, LoopConfig
 
 MAX_CLASSES = 255  # the value 255 of a part map is `IGNORED`
 LOSSES = ("ce", "focal", "dice")
@@ -139,27 +139,21 @@ AUGMENTATIONS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig(JsonConfig):
-    """What every training run has. Progress is counted in images shown.
+class RunConfig(LoopConfig):
+    """What every training run of a segmenter has, see `LoopConfig` too.
 
-    data: what to learn from; the model's classes are its labels. images: how many to show.
+    data: its labels are the model's classes.
     val: other data to validate on; None: a share of the data, `val_share`, is held out. allow_shared: do so
     even if pictures of it are among those to learn from.
-    batch: images per step, over all processes. init_from: a segmenter to start from, "default" for the shipped one.
+    init_from: a segmenter to start from, "default" for the shipped one.
     learning_rate: the highest of the schedule. schedule, cycle: see `schedules.learning_rate`; cycle in images, None
     for 8 passes over the data.
     patience: after so many evaluations without a better score the run ends; None: never.
-    log_every, evaluate_every, save_every: in images.
     """
 
-    LEAST_SHARE: ClassVar[int] = 2
-    """Pictures of a batch that a process needs: batch normalisation takes two."""
-
-    data: str
     model: NetConfig
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     images: int = 60_000
-    batch: int = 16
     learning_rate: float = 2e-3
     schedule: str = "onecycle"
     cycle: int | None = None
@@ -168,24 +162,11 @@ class RunConfig(JsonConfig):
     val_share: float = 0.05
     allow_shared: bool = False
     patience: int | None = None
-    seed: int = 0
     skip_bad: bool = False
     init_from: str | None = None
-    log_every: int = 800
-    evaluate_every: int = 8_000
-    save_every: int = 4_000
 
     def __post_init__(self) -> None:
-        for name in ("log_every", "evaluate_every", "save_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.images < 1:
-            raise ConfigError(f"images is {self.images}, expected at least 1; change --images")
-        if self.batch < self.LEAST_SHARE:
-            needs = " (batch normalisation needs two)" if self.LEAST_SHARE == 2 else ""
-            raise ConfigError(
-                f"batch is {self.batch}, expected at least {self.LEAST_SHARE}{needs}; change --batch"
-            )
+        super().__post_init__()
         if not 0 < self.val_share < 1:
             raise ConfigError(f"val_share is {self.val_share}, expected between 0 and 1; change --val-share")
         if not 0 < self.learning_rate < math.inf:
@@ -199,23 +180,6 @@ class RunConfig(JsonConfig):
             )
         if self.patience is not None and self.patience < 1:
             raise ConfigError(f"--patience: got {self.patience}, expected at least 1 evaluation")
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed is {self.seed}, expected 0 to 2³² − 1; change --seed")
-
-    def check_batch(self, processes: int) -> int:
-        """Pictures of a batch that each process gets.
-
-        Raises:
-            ConfigError: the processes cannot share it alike, or one would get fewer than `LEAST_SHARE` pictures.
-        """
-        share, rest = divmod(self.batch, processes)
-        if rest or share < self.LEAST_SHARE:
-            least = ", at least 2 pictures for each (batch normalisation needs two)"
-            raise ConfigError(
-                f"--batch: got {self.batch}, expected a multiple of the {processes} processes"
-                f"{least if self.LEAST_SHARE == 2 else ''}"
-            )
-        return share
 
 
 @dataclass(frozen=True, kw_only=True)

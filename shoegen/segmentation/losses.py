@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from shoegen.data.labels import IGNORED
 from shoegen.errors import ConfigError
 from shoegen.segmentation.config import parse_loss
-from shoegen.segmentation.processes import total
 from shoegen.torch_utils.distributed import World
+from shoegen.torch_utils.shared_batch import total
 
 DAMPING = {"none": 0.0, "damped": 0.25, "balanced": 1.0}
 GAMMA = 2.0  # of the focal loss, as in its paper

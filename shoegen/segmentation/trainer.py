@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -12,23 +12,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shoegen.data.images import image_grid
+from shoegen.data.images import image_grid, write_image
 from shoegen.data.labels import LabelMap
-from shoegen.errors import FileFormatError
+from shoegen.errors import ConfigError
 from shoegen.segmentation.augment import augment
-from shoegen.segmentation.config import TrainingConfig
+from shoegen.segmentation.config import TrainingConfig, describe_size
 from shoegen.segmentation.data import Batch, SegmentationData
 from shoegen.segmentation.losses import SegmentationLoss, class_weights
 from shoegen.segmentation.metrics import ConfusionMatrix
 from shoegen.segmentation.models import build_segmenter
 from shoegen.segmentation.overlay import tint
-from shoegen.segmentation.parts import PartSegmenter
-from shoegen.segmentation.processes import set_draws, share_batch
+from shoegen.segmentation.parts import MODEL_FILE, PartSegmenter
 from shoegen.segmentation.schedules import learning_rate
 from shoegen.torch_utils.distributed import World
-from shoegen.torch_utils.draws import BatchDraws
+from shoegen.torch_utils.files import write_json
 from shoegen.torch_utils.pixels import from_pixels
-from shoegen.torch_utils.statistics import RunningMeans
+from shoegen.torch_utils.run_folder import RunFolder
+from shoegen.torch_utils.shared_batch import set_draws, share_batch
+from shoegen.torch_utils.training import Learner, set_learning_rate
 from shoegen.torch_utils.updates import SafeUpdates
 
 KIND = "segmenter"
@@ -50,11 +51,8 @@ class Evaluation:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-class RunTrainer(ABC):
-    """All that changes in a training, whatever the network.
-
-    Every random number follows from (seed, step, what for, row of the batch), so that it is the same after any
-    interruption.
+class RunTrainer(Learner):
+    """All that changes in a training of a segmenter, whatever the network; see `Learner` too.
 
     Args:
         config: the run's configuration; its model has as many classes as `labels`.
@@ -64,17 +62,12 @@ class RunTrainer(ABC):
 
     Attributes:
         net: the network.
-        rows: of the batch, which this process gets.
-        images, steps: shown and taken so far.
         best: of the evaluations: its score under the name `SCORE`, and "images"; None before the first.
         stale: evaluations since then.
-        means: of the losses since the last report.
-
-    Raises:
-        ConfigError: a batch that the processes cannot share.
     """
 
-    KIND: ClassVar[str]  # of run folders and checkpoints
+    MODEL_FILE, STATEFUL = MODEL_FILE, ("net", "optimizer")
+    PLAIN = (*Learner.PLAIN, "best", "stale")
     SCORE: ClassVar[str]  # of evaluations, as `best` calls it
     LOSS: ClassVar[str] = "loss"  # that the steps descend on, as logs call it
 
@@ -84,10 +77,8 @@ class RunTrainer(ABC):
         self, config: Any, labels: LabelMap, device: torch.device, world: World | None = None
     ) -> None:
         assert config.model.classes == len(labels)
-        self.config, self.labels, self.device, self.world = config, labels, device, world or World()
-        share = config.check_batch(self.world.size)
-        self.rows = list(range(self.world.rank * share, (self.world.rank + 1) * share))
-        torch.manual_seed(config.seed)
+        super().__init__(config, device, world)
+        self.labels = labels
         network: Any = self.build().to(device)
         self.net = network.to(memory_format=torch.channels_last)  # a third faster on CPU
         share_batch(self.net, self.world)
@@ -95,10 +86,9 @@ class RunTrainer(ABC):
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         advice = "start anew with a lower --lr, perhaps with --init-from the best so far"
-        self.updates = SafeUpdates(self.net, self.optimizer, self.world, advice=advice)
-        self.means = RunningMeans()
-        self.images = self.steps = self.stale = 0
+        self.updates = [SafeUpdates(self.net, self.optimizer, self.world, advice=advice)]
         self.best: dict[str, float] | None = None
+        self.stale = 0
 
     @classmethod
     @abstractmethod
@@ -138,17 +128,9 @@ class RunTrainer(ABC):
     def descend(self, loss: Tensor, rate: float | None) -> None:
         """Takes the step, and counts it."""
         loss.backward()
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.images) if rate is None else rate
-        self.updates.apply()
-        self.images += self.config.batch
-        self.steps += 1
-
-    def draws(self, what_for: str, dtype: torch.dtype, rows: list[int] | None = None) -> BatchDraws:
-        """Random numbers of this step, for this process's rows or some."""
-        key = (self.config.seed, self.steps, what_for)
-        rows = self.rows if rows is None else rows
-        return BatchDraws(key, rows, self.config.batch, self.device, dtype)
+        set_learning_rate(self.optimizer, learning_rate(self.config, self.images) if rate is None else rate)
+        self.updates[0].apply()
+        self.count_step()
 
     def judge(self, score: float) -> bool:
         """Whether an evaluation is the best so far; of equal ones the latest is, which has learned the longest."""
@@ -164,36 +146,53 @@ class RunTrainer(ABC):
         """Whether the evaluations have not become better for so long that the run should end."""
         return self.config.patience is not None and self.stale >= self.config.patience
 
-    # ---- state ----
+    # ---- what the loop asks for ----
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on, save the data."""
-        return {
-            "kind": self.KIND,
-            "net": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            **{name: getattr(self, name) for name in ("images", "steps", "best", "stale")},
-        }
+    def evaluate(self, data: Any, run: RunFolder | None) -> Iterator[str]:
+        """Logs the figures of the network as it stands and keeps it if it is the best so far; lines to show."""
+        found = self.validate(data)
+        best = self.judge(found.score)
+        if run is None:
+            return
+        run.log(self.images, {f"val/{name}": value for name, value in found.figures.items()})
+        for name, value in found.details.items():
+            write_json(run.path / name, {"images": self.images, **value})
+        write_image(run.path / "samples" / f"{self.images:09d}.png", self.draw_samples(data))
+        if best:
+            self.segmenter().save(run.path / MODEL_FILE)
+        assert self.best is not None
+        before = (
+            "the best so far" if best else f"best {self.best[self.SCORE]:.3f} at {self.best['images']:.0f}"
+        )
+        yield f"validation at {self.images} images: {found.summary} ({before})"
+        yield found.table
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`.
+    def describe(self, figures: dict[str, float]) -> str:
+        """The loss, and its terms where there are any."""
+        if self.LOSS not in figures:
+            return "loss not finite"
+        terms = [
+            f"{name.removeprefix('loss_')} {value:.3f}"
+            for name, value in figures.items()
+            if name.startswith("loss_")
+        ]
+        return f"loss {figures[self.LOSS]:.3f}" + (f" ({', '.join(terms)})" if terms else "")
 
-        Raises:
-            FileFormatError: the state of another kind of training or of another network.
-        """
-        if state.get("kind") != self.KIND:
-            raise FileFormatError(
-                f"got the state of a {state.get('kind')!r} training, expected {self.KIND!r}"
+    def explain_size(self) -> str:
+        return f"with {len(self.rows)} pictures of {describe_size(self.config.model.size)}"
+
+    def kept(self) -> set[int]:
+        return {int(self.best["images"])} if self.best else set()
+
+    def end(self) -> str | None:
+        return f"{self.stale} evaluations in a row were no better" if self.is_stale else None
+
+    def check_resumable(self) -> None:
+        super().check_resumable()
+        if self.is_stale:
+            raise ConfigError(
+                f"the run stopped since {self.stale} evaluations were no better; go on with a higher --patience"
             )
-        try:
-            self.net.load_state_dict(state["net"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            for name in ("images", "steps", "best", "stale"):
-                setattr(self, name, state[name])
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise FileFormatError(
-                "the checkpoint is of another network; start a new run with another --out"
-            ) from error
 
     def init_from(self, start: Any) -> str:
         """Takes the weights of another segmenter; says which start anew, since they are of other classes."""
@@ -277,7 +276,7 @@ class Trainer(RunTrainer):
         logits = self.net(pixels.contiguous(memory_format=torch.channels_last))
         return logits.argmax(1).to(torch.uint8).cpu().numpy()
 
-    def evaluate(self, batches: Iterable[Batch]) -> ConfusionMatrix:
+    def confusion(self, batches: Iterable[Batch]) -> ConfusionMatrix:
         """On the pictures of all processes, as they are."""
         confusion = ConfusionMatrix(len(self.labels))
         for images, part_maps in batches:
@@ -286,7 +285,7 @@ class Trainer(RunTrainer):
         return confusion
 
     def validate(self, data: SegmentationData) -> Evaluation:
-        confusion = self.evaluate(data.validation(len(self.rows)))
+        confusion = self.confusion(data.validation(len(self.rows)))
         return Evaluation(
             score=confusion.mean_iou,
             figures=confusion.figures(self.labels),

@@ -469,7 +469,7 @@ def test_a_stopped_training_is_not_compared_and_a_finished_one_taken(shoes, tmp_
     )
     folder = tmp_path / "run"
     with monkeypatch.context() as stopped:
-        stopped.setattr("shoegen.segmentation.training.StopRequest", Stopped)
+        stopped.setattr("shoegen.torch_utils.training.StopRequest", Stopped)
         assert not train_or_take(config, folder)
     assert train_or_take(config, folder)
     before = (folder / "log.jsonl").stat().st_mtime_ns

@@ -110,7 +110,7 @@ def test_a_bad_gradient_is_counted_named_and_left_out():
     images, labels = new_batch(trainer)
     before = {name: each.clone() for name, each in trainer.net.named_parameters()}
     trainer.train_step(torch.full_like(images, torch.nan), labels)
-    assert trainer.updates.nonfinite["net.classifier.weight"] == 1
+    assert trainer.updates[0].nonfinite["net.classifier.weight"] == 1
     assert all(torch.equal(each, before[name]) for name, each in trainer.net.named_parameters())
 
     def go_on():

@@ -108,7 +108,7 @@ def test_a_stop_where_an_evaluation_is_due_only_delays_it(last, shoes, tmp_path,
             self.steps += 1
             return self.steps == last // config.batch
 
-    monkeypatch.setattr(training, "StopRequest", StopAt)
+    monkeypatch.setattr("shoegen.torch_utils.training.StopRequest", StopAt)
     training.train(config, tmp_path / "run")
     monkeypatch.undo()
     assert not [
@@ -153,11 +153,11 @@ def test_each_epoch_shows_every_picture_once_and_resumes_in_its_middle(shoes, mo
 def test_learns(shoes):
     config = replace(tiny_segmenter_training(str(shoes)), images=400, learning_rate=1e-2)
     trainer, data = new_trainer(config)
-    before = trainer.evaluate(data.validation(4)).mean_iou
+    before = trainer.confusion(data.validation(4)).mean_iou
     with data.batches(trainer.rows, 0) as batches:
         while trainer.images < config.images:
             trainer.learn(next(batches))
-    assert trainer.evaluate(data.validation(4)).mean_iou > before + 0.1
+    assert trainer.confusion(data.validation(4)).mean_iou > before + 0.1
 
 
 @pytest.mark.parametrize("name", CONFIGS)

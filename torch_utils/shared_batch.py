@@ -103,8 +103,10 @@ class _SharedBatchNorm(nn.Module):
                 self.running_mean.lerp_(mean, self.momentum)
                 self.running_var.lerp_(variance * count / (count - 1), self.momentum)
                 self.num_batches_tracked += 1
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return self.after((x - _per_channel(mean)) * _per_channel(scale) + _per_channel(self.bias))
+        scale = (variance + self.eps).rsqrt()
+        if self.weight is None:  # affine=False
+            return self.after((x - _per_channel(mean)) * _per_channel(scale))
+        return self.after((x - _per_channel(mean)) * _per_channel(self.weight * scale) + _per_channel(self.bias))
 
 
 def _per_channel(values: Tensor) -> Tensor:
