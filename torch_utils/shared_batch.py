@@ -106,7 +106,9 @@ class _SharedBatchNorm(nn.Module):
         scale = (variance + self.eps).rsqrt()
         if self.weight is None:  # affine=False
             return self.after((x - _per_channel(mean)) * _per_channel(scale))
-        return self.after((x - _per_channel(mean)) * _per_channel(self.weight * scale) + _per_channel(self.bias))
+        return self.after(
+            (x - _per_channel(mean)) * _per_channel(self.weight * scale) + _per_channel(self.bias)
+        )
 
 
 def _per_channel(values: Tensor) -> Tensor:

@@ -11,3 +11,9 @@ def some(items: Iterable[Any], limit: int = 3, separator: str = ", ") -> str:
     items = [str(item) for item in items]
     more = [f"and {len(items) - limit} more"] if len(items) > limit else []
     return separator.join(items[:limit] + more)
+
+
+def describe_size(size: tuple[int, int]) -> str:
+    """ "128 px", or "256x384 px", which is width x height, as `--resolution` takes it."""
+    height, width = size
+    return f"{width} px" if height == width else f"{width}x{height} px"

@@ -11,7 +11,7 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -36,10 +36,12 @@ SHOW_SECONDS = 10.0
 class Data(Protocol):
     """What a training learns from.
 
-    fingerprint: tells whether it is the data that a run began with. notes: what a user should know, one line each.
+    fingerprint: tells whether it is the data that a run began with. contents: what it holds, such as "9 pictures".
+    notes: what a user should know, one line each.
     """
 
     fingerprint: str
+    contents: str
     notes: list[str]
 
     def batches(self, rows: Sequence[int], shown: int) -> contextlib.AbstractContextManager[Iterator[Any]]:
@@ -60,6 +62,7 @@ class Learner(ABC):
 
     Attributes:
         rows: of the batch, which this process gets.
+        keep: checkpoints that stay.
         images, steps: shown and taken so far.
         means: of the losses since the last report.
         updates: of each network that learns; the first one's rate is reported.
@@ -70,6 +73,7 @@ class Learner(ABC):
 
     KIND: ClassVar[str]  # of run folders and checkpoints
     MODEL_FILE: ClassVar[str]  # what a run is for, in its folder
+    UNIT: ClassVar[tuple[str, int]] = ("images", 1)  # of progress, and how many images it is
     STATEFUL: ClassVar[tuple[str, ...]]  # attributes with a state of their own
     PLAIN: ClassVar[tuple[str, ...]] = (
         "images",
@@ -78,11 +82,11 @@ class Learner(ABC):
 
     config: Any
     updates: Sequence[SafeUpdates]
+    keep = 2
 
     def __init__(self, config: Any, device: torch.device, world: World | None = None) -> None:
         self.config, self.device, self.world = config, device, world or World()
-        share = config.check_batch(self.world.size)
-        self.rows = list(range(self.world.rank * share, (self.world.rank + 1) * share))
+        self.rows = self.divide_batch()
         self.means = RunningMeans()
         self.images = self.steps = 0
         torch.manual_seed(config.seed)
@@ -107,6 +111,24 @@ class Learner(ABC):
     @abstractmethod
     def explain_size(self) -> str:
         """What needs memory, such as "with 8 pictures of 128 px"."""
+
+    def explain_memory(self) -> contextlib.AbstractContextManager[None]:
+        """Within, memory that does not suffice is one clear line."""
+        return explain_out_of_memory(
+            f"{self.explain_size()} on {self.device}; use a smaller --batch or --resolution, or more processes"
+        )
+
+    def divide_batch(self) -> list[int]:
+        """The rows of the batch that this process gets."""
+        share = self.config.check_batch(self.world.size)
+        return list(range(self.world.rank * share, (self.world.rank + 1) * share))
+
+    def advise(self, figures: dict[str, float]) -> Iterable[str]:
+        """Lines to show when figures tell that something goes wrong."""
+        return ()
+
+    def begin(self, data: Any, run: RunFolder) -> None:  # noqa: B027
+        """Writes the files that a new run begins with; none unless overridden."""
 
     def save(self, run: RunFolder) -> None:  # noqa: B027
         """Writes the files that every checkpoint comes with; none unless overridden."""
@@ -133,12 +155,16 @@ class Learner(ABC):
     # ---- what all do alike ----
 
     def draws(
-        self, what_for: str, dtype: torch.dtype = torch.float32, rows: list[int] | None = None
+        self,
+        what_for: str,
+        dtype: torch.dtype = torch.float32,
+        rows: list[int] | None = None,
+        total: int | None = None,
     ) -> BatchDraws:
-        """Random numbers of this step, for this process's rows or some."""
+        """Random numbers of this step, for this process's rows or some, of the whole batch or of `total` rows."""
         key = (self.config.seed, self.steps, what_for)
         rows = self.rows if rows is None else rows
-        return BatchDraws(key, rows, self.config.batch, self.device, dtype)
+        return BatchDraws(key, rows, total or self.config.batch, self.device, dtype)
 
     def count_step(self) -> None:
         self.images += self.config.batch
@@ -152,11 +178,14 @@ class Learner(ABC):
         """What happened since the last report, in this process."""
         figures = {name: value for name, value in self.means.take().items() if math.isfinite(value)}
         figures["learning_rate"] = self.updates[0].optimizer.param_groups[0]["lr"]
-        figures["nonfinite_updates"] = float(
-            sum(count for each in self.updates for count in each.nonfinite.values())
-        )
+        figures["nonfinite_updates"] = float(sum(self.nonfinite.values()))
         figures["peak_memory_gb"] = peak_memory_gb(self.device)
         return figures
+
+    @property
+    def nonfinite(self) -> dict[str, int]:
+        """By parameter, how often its gradient was NaN or infinite, so that the step was left out."""
+        return {name: count for each in self.updates for name, count in each.nonfinite.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, save the data."""
@@ -183,7 +212,8 @@ class Learner(ABC):
                 setattr(self, name, state[name])
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise FileFormatError(
-                "the checkpoint is of another network; start a new run with another --out"
+                "the checkpoint is of other networks than config.json's; restore the one that belongs to it, or start "
+                "anew with another --out and --init-from"
             ) from error
 
 
@@ -207,6 +237,19 @@ class Kind(ABC):
     @abstractmethod
     def learner(self, config: Any, data: Any, device: torch.device, world: World) -> Learner:
         """The learner of a run's configuration, before its state is loaded."""
+
+    def change(self, config: Any, changes: dict[str, Any]) -> Any:
+        """The configuration of a run that goes on differently.
+
+        Raises:
+            ConfigError: there is nothing of a name.
+        """
+        unknown = set(changes) - {each.name for each in fields(self.CONFIG)}
+        if unknown:
+            raise ConfigError(
+                f"--resume: this run has no {', '.join(f'--{each}' for each in sorted(unknown))}"
+            )
+        return replace(config, **changes)
 
     @abstractmethod
     def summary(self, learner: Any, data: Any) -> str:
@@ -307,12 +350,7 @@ def _resume(
         # The first process alone reads the checkpoint: the others may not see the folder.
         name, values, state = world.share((name, run.config, run.state) if run else None)
         kind = kinds[names.index(name)]
-        unknown = set(changes) - {each.name for each in fields(kind.CONFIG)}
-        if unknown:
-            raise ConfigError(
-                f"--resume: this run has no {', '.join(f'--{each}' for each in sorted(unknown))}"
-            )
-        config = replace(kind.CONFIG.from_dict(values), **changes)
+        config = kind.change(kind.CONFIG.from_dict(values), changes)
         config.check_batch(world.size)
         place = pick_device(device)
         data = kind.open(config, world)
@@ -321,8 +359,8 @@ def _resume(
         else:
             if state.get("data") != data.fingerprint:
                 raise ConfigError(
-                    f"{config.data} is not the data set that the run began with; restore it, or start anew with "
-                    "another --out, perhaps with --init-from"
+                    f"{config.data} is not the data set that the run began with ({data.contents} now); restore it, "
+                    "or start anew with another --out, perhaps with --init-from"
                 )
             learner, notes = kind.learner(config, data, place, world), []
             learner.load_state_dict(state)
@@ -344,8 +382,9 @@ def _kind_of_run(out: str | Path, names: list[str]) -> str:
 
 def _describe_run(learner: Learner, notes: list[str]) -> str:
     """What `--dry-run` prints."""
+    unit, size = learner.UNIT
     steps = math.ceil(learner.config.images / learner.config.batch)
-    last = f"{learner.config.images} images would be {steps} steps; nothing was written"
+    last = f"{learner.config.images / size:g} {unit} would be {steps} steps; nothing was written"
     return "\n".join([json.dumps(learner.config.to_dict(), indent=2), *notes, last])
 
 
@@ -361,16 +400,19 @@ def _run(
     owed: bool = False,  # the run was stopped where an evaluation was due
 ) -> Path | None:
     config, world = learner.config, learner.world
+    unit, size = learner.UNIT
     keep_freed_memory()
     with (
         LiveProgress(
-            "training", config.images, unit="images", done=learner.images, on=world.is_first
+            "training", config.images / size, unit=unit, done=learner.images / size, on=world.is_first
         ) as progress,
         data.batches(learner.rows, learner.images) as batches,
         StopRequest() as stop,
     ):
         for note in notes:
             progress.message(note)
+        if run and learner.images == 0:
+            learner.begin(data, run)
         if owed:  # a stop came before it
             _evaluate(learner, data, run, progress)
             _save(learner, data, run)
@@ -382,7 +424,7 @@ def _run(
             asked = time.monotonic()
             batch = next(batches)
             waited += time.monotonic() - asked
-            with explain_memory(learner):
+            with learner.explain_memory():
                 learner.learn(batch)
             (stopping,) = world.any(stop.asked)
             done = learner.images >= config.images or stopping
@@ -395,12 +437,14 @@ def _run(
                 figures["data_wait"] = waited / elapsed
                 if run:
                     run.log(learner.images, figures)
-                progress.update(learner.images, _describe(figures, learner))
+                progress.update(learner.images / size, _describe(figures, learner))
+                for line in learner.advise(figures):
+                    progress.message(line)
                 shown = reported = time.monotonic()
                 reported_images, waited = learner.images, 0.0
             elif time.monotonic() - shown >= SHOW_SECONDS:
                 shown = time.monotonic()
-                progress.update(learner.images, learner.describe(learner.means.peek()))
+                progress.update(learner.images / size, learner.describe(learner.means.peek()))
 
             # Evaluate.
             evaluating = learner.images >= config.images or learner.is_due(config.evaluate_every)
@@ -414,13 +458,13 @@ def _run(
             if done or evaluating or learner.is_due(config.save_every):
                 _save(learner, data, run, owed=evaluating and stopping)
             if stopping:
-                progress.message(f"stopped at {learner.images} images, saved; go on with --resume")
+                progress.message(f"stopped at {learner.images / size:g} {unit}, saved; go on with --resume")
     result = run.path / learner.MODEL_FILE if run else None
     return result if result and result.exists() else None
 
 
 def _evaluate(learner: Learner, data: Data, run: RunFolder | None, progress: LiveProgress) -> None:
-    with explain_memory(learner):
+    with learner.explain_memory():
         for line in learner.evaluate(data, run):
             progress.message(line)
 
@@ -430,7 +474,7 @@ def _save(learner: Learner, data: Data, run: RunFolder | None, *, owed: bool = F
         learner.save(run)
         state = {"data": data.fingerprint, "owed": owed, **learner.state_dict()}
         # Last: once it is there, so is the rest.
-        run.save_checkpoint(learner.images, state, protect=learner.kept())
+        run.save_checkpoint(learner.images, state, keep=learner.keep, protect=learner.kept())
 
 
 def _describe(figures: dict[str, float], learner: Learner) -> str:
@@ -441,25 +485,28 @@ def _describe(figures: dict[str, float], learner: Learner) -> str:
     )
 
 
-def explain_memory(learner: Learner) -> contextlib.AbstractContextManager[None]:
-    """Within, memory that does not suffice is one clear line."""
-    return explain_out_of_memory(
-        f"{learner.explain_size()} on {learner.device}; use a smaller --batch or --resolution, or more processes"
-    )
-
-
 def moving_average(
-    average: torch.nn.Module, network: torch.nn.Module, images: int, half_life: float, *, batch: int
+    average: torch.nn.Module,
+    network: torch.nn.Module,
+    images: int,
+    half_life: float,
+    *,
+    batch: int,
+    ramp: float | None = 0.05,
 ) -> None:
     """Moves the average of a network's weights over the images that were shown; buffers are copied.
 
     Args:
         average: a copy of the network.
-        images: shown so far: at the start the half-life is at most a twentieth of them.
+        images: shown so far.
         half_life: in images.
         batch: images of the step that was just taken.
+        ramp: the half-life is at most this share of `images`, so that the start is soon forgotten; None: it is the full
+            one from the start on.
     """
-    beta = 0.5 ** (batch / max(min(half_life, 0.05 * images), 1e-8))
+    if ramp is not None:
+        half_life = min(half_life, images * ramp)
+    beta = 0.5 ** (batch / max(half_life, 1e-8))
     with torch.no_grad():
         for mean, parameter in zip(average.parameters(), network.parameters(), strict=True):
             mean.lerp_(parameter, 1 - beta)

@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 from shoegen.errors import ConfigError
 from shoegen.torch_utils.config import JsonConfig, LoopConfig
+from shoegen.torch_utils.text import describe_size
 
 MAX_CLASSES = 255  # the value 255 of a part map is `IGNORED`
 LOSSES = ("ce", "focal", "dice")
@@ -217,12 +218,6 @@ class TrainingConfig(RunConfig):
             raise ConfigError(
                 f"--class-weights: got {self.class_weights}, expected numbers from 0 on, not all 0"
             )
-
-
-def describe_size(size: tuple[int, int]) -> str:
-    """ "128 px", or "256x384 px", which is width x height, as `--resolution` takes it."""
-    height, width = size
-    return f"{width} px" if height == width else f"{width}x{height} px"
 
 
 def parse_loss(text: str) -> dict[str, float]:

@@ -34,6 +34,7 @@ class RunData(ABC, Generic[Item]):
         labels: what is told apart.
         train, val: indices of the pictures to learn from, and of those held out, among these or in data of their own.
         fingerprint: of the pictures and the classes, to know the data set again.
+        contents: in words.
         notes: one line for each thing that a user should know.
     """
 
@@ -45,6 +46,10 @@ class RunData(ABC, Generic[Item]):
 
     def __init__(self, config: RunConfig, world: World | None = None) -> None:
         self._config, self._world = config, world or World()
+
+    @property
+    def contents(self) -> str:
+        return f"{len(self.train)} pictures to learn from of {len(self.labels)} classes"
 
     @abstractmethod
     def read(self, indices: np.ndarray) -> Item:

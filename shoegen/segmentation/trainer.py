@@ -16,7 +16,7 @@ from shoegen.data.images import image_grid, write_image
 from shoegen.data.labels import LabelMap
 from shoegen.errors import ConfigError
 from shoegen.segmentation.augment import augment
-from shoegen.segmentation.config import TrainingConfig, describe_size
+from shoegen.segmentation.config import TrainingConfig
 from shoegen.segmentation.data import Batch, SegmentationData
 from shoegen.segmentation.losses import SegmentationLoss, class_weights
 from shoegen.segmentation.metrics import ConfusionMatrix
@@ -29,6 +29,7 @@ from shoegen.torch_utils.files import write_json
 from shoegen.torch_utils.pixels import from_pixels
 from shoegen.torch_utils.run_folder import RunFolder
 from shoegen.torch_utils.shared_batch import set_draws, share_batch
+from shoegen.torch_utils.text import describe_size
 from shoegen.torch_utils.training import Learner, set_learning_rate
 from shoegen.torch_utils.updates import SafeUpdates
 

@@ -11,7 +11,7 @@ import torch
 
 from shoegen.data.images import write_image
 from shoegen.errors import ConfigError
-from shoegen.segmentation.config import NetConfig, RunConfig, SegmenterConfig, TrainingConfig, describe_size
+from shoegen.segmentation.config import NetConfig, RunConfig, SegmenterConfig, TrainingConfig
 from shoegen.segmentation.data import RunData, SegmentationData
 from shoegen.segmentation.instances.config import InstanceTrainingConfig, MaskRCNNConfig
 from shoegen.segmentation.instances.data import InstanceData
@@ -28,7 +28,7 @@ from shoegen.torch_utils.distributed import START_SECONDS, World, join_world
 from shoegen.torch_utils.files import check_writable, write_json
 from shoegen.torch_utils.memory import keep_freed_memory
 from shoegen.torch_utils.progress import LiveProgress
-from shoegen.torch_utils.training import explain_memory
+from shoegen.torch_utils.text import describe_size
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def find_learning_rate(
         with (
             LiveProgress("learning-rate range test", 1, unit="test", on=world.is_first) as progress,
             data.batches(trainer.rows, 0) as batches,
-            explain_memory(trainer),
+            trainer.explain_memory(),
         ):
             for note in [*kind.notes(trainer, data), *notes]:
                 progress.message(note)

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from shoegen.errors import ConfigError
 from shoegen.torch_utils.config import JsonConfig
@@ -232,6 +232,23 @@ class TrainingConfig(JsonConfig):
             if getattr(self.generator, name) != getattr(self.discriminator, name):
                 raise ConfigError(f"{name}: generator and discriminator differ; give both the same")
         self.check_batch(1)
+
+    @property
+    def images(self) -> int:
+        """How many real images are shown."""
+        return math.ceil(self.kimg * 1000)
+
+    log_every: ClassVar[int] = 1000  # images
+
+    @property
+    def save_every(self) -> float:
+        """In images."""
+        return self.snapshot_kimg * 1000
+
+    @property
+    def evaluate_every(self) -> float:
+        """In images."""
+        return (self.metric_kimg or 5 * self.snapshot_kimg) * 1000
 
     def check_batch(self, processes: int) -> int:
         """How many images one of `processes` takes in one pass.

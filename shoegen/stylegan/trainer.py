@@ -5,26 +5,36 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shoegen.errors import ConfigError, FileFormatError
+from shoegen.data.images import image_grid, write_image
+from shoegen.errors import ConfigError
 from shoegen.stylegan.augment import AugmentControl, AugmentPipe
 from shoegen.stylegan.config import TrainingConfig
 from shoegen.stylegan.loss import generator_loss, loss_on_fake, loss_on_real, path_lengths, r1_penalty
 from shoegen.stylegan.networks import Discriminator, Generator, NoiseMode
 from shoegen.stylegan.transfer import TransferReport, transfer
+from shoegen.stylegan.watch import Watch
 from shoegen.torch_utils.distributed import World
 from shoegen.torch_utils.draws import BatchDraws
-from shoegen.torch_utils.statistics import RunningMeans
+from shoegen.torch_utils.pixels import as_rgb, from_pixels, to_pixels
+from shoegen.torch_utils.run_folder import RunFolder
+from shoegen.torch_utils.training import Learner, moving_average
 from shoegen.torch_utils.updates import SafeUpdates
 
 KIND = "stylegan"
+MODEL_FILE = "generator.safetensors"
+BEST_FILE = "best.safetensors"
+SAMPLES = 32
+Evaluate = Callable[[Generator], dict[str, float]]
+"""Quality figures of a generator; the first is the one whose least value counts as best."""
 _ADVICE = (
     "start anew with a lower --lr or a higher --gamma, perhaps with --init-from the last checkpoint, which is from "
     "before"
@@ -62,18 +72,27 @@ def divide_batch(config: TrainingConfig, world: World) -> list[Pass]:
     return result
 
 
-class Trainer:
-    """The networks, optimisers and counters of a run; `train_step` shows the mathematics.
-
-    Every random number follows from (seed, step, what for, row of the batch): the same however many processes share
-    the batch, and after any interruption.
+class Trainer(Learner):
+    """The networks, optimisers and counters of a run; `train_step` shows the mathematics. See `Learner` too.
 
     Args:
-        config: the run's configuration.
-        device: where to train.
-        world: the processes that share the batch.
+        config, device, world: as there.
         class_counts: pictures of each class.
+        evaluate: measures the averaged generator, in the first process.
     """
+
+    KIND, MODEL_FILE, UNIT = KIND, MODEL_FILE, ("kimg", 1000)
+    STATEFUL = (
+        "generator",
+        "discriminator",
+        "generator_ema",
+        "generator_adam",
+        "discriminator_adam",
+        "augment_control",
+    )
+    PLAIN = (*Learner.PLAIN, "path_length_mean", "best")
+
+    config: TrainingConfig
 
     def __init__(
         self,
@@ -82,13 +101,13 @@ class Trainer:
         world: World | None = None,
         *,
         class_counts: Sequence[int] = (),
+        evaluate: Evaluate | None = None,
     ) -> None:
-        torch.manual_seed(config.seed)
+        super().__init__(config, device, world)
         self.class_counts = list(class_counts)
-        self.config = config
-        self.device = device
-        self.world = world or World()
-        self.passes = divide_batch(config, self.world)
+        self.measure, self.keep = evaluate, config.keep
+        self.best: dict[str, Any] | None = None  # evaluation: metric, value, images
+        self.watch = Watch(config.augment)
         self.generator = self._place(Generator(config.generator))
         self.discriminator = self._place(Discriminator(config.discriminator))
         if config.precision != "float32":
@@ -97,13 +116,12 @@ class Trainer:
         self.generator_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.generator_adam = _lazy_adam(self.generator, config.learning_rate, config.path_length_interval)
         self.discriminator_adam = _lazy_adam(self.discriminator, config.learning_rate, config.r1_interval)
-        self._updates: dict[nn.Module, SafeUpdates] = {
-            network: SafeUpdates(network, adam, self.world, name=name, advice=_ADVICE)
-            for network, adam, name in [
-                (self.generator, self.generator_adam, "generator"),
-                (self.discriminator, self.discriminator_adam, "discriminator"),
-            ]
-        }
+        self.updates = [
+            SafeUpdates(self.generator, self.generator_adam, self.world, name="generator", advice=_ADVICE),
+            SafeUpdates(
+                self.discriminator, self.discriminator_adam, self.world, name="discriminator", advice=_ADVICE
+            ),
+        ]
         self._frozen = {
             id(each)
             for layer in _first_layers(self.discriminator, config.freeze_d)
@@ -116,9 +134,10 @@ class Trainer:
         self.augment_control = AugmentControl(config.augment)
         self.noise_mode: NoiseMode = "random" if config.noise else "none"
         self.path_length_mean = torch.zeros([], device=device)
-        self.means = RunningMeans()
-        self.steps = 0
-        self.images = 0
+
+    def divide_batch(self) -> list[int]:
+        self.passes = divide_batch(self.config, self.world)
+        return [row for each in self.passes for row in each.rows]
 
     def _place(self, network: Any) -> Any:
         # channels_last: what convolutions are fastest in, on CPU and on tensor cores.
@@ -126,6 +145,14 @@ class Trainer:
         return network.to(self.device).to(memory_format=layout)
 
     # ---- one step ----
+
+    def learn(self, batch: tuple[np.ndarray, np.ndarray | None]) -> None:
+        images, classes = batch
+        real = from_pixels(torch.from_numpy(images).to(self.device))
+        c = None
+        if classes is not None:
+            c = F.one_hot(torch.from_numpy(classes), self.config.generator.c_dim).float().to(self.device)
+        self.train_step(real, c)
 
     def train_step(self, real: Tensor, c: Tensor | None = None) -> None:
         """One batch of real images: both networks learn, the average follows.
@@ -186,9 +213,16 @@ class Trainer:
                     self.means.add("r1_penalty", penalty)
                     del images, logits, penalty
 
-        self.images += config.batch
-        self.steps += 1
-        self._average_weights()
+        self.count_step()
+        half_life = config.ema_kimg * 1000
+        moving_average(
+            self.generator_ema,
+            self.generator,
+            self.images,
+            half_life,
+            batch=config.batch,
+            ramp=config.ema_rampup,
+        )
         if self.augment:
             self.augment.p = self.augment_control.adjust(self.steps, config.batch)
 
@@ -233,9 +267,7 @@ class Trainer:
             yield each.rows, None if c is None else c[each.place]
 
     def _draws(self, what_for: str, rows: list[int], total: int | None = None) -> BatchDraws:
-        key = (self.config.seed, self.steps, what_for)
-        dtype = self.path_length_mean.dtype
-        return BatchDraws(key, rows, total or self.config.batch, self.device, dtype)
+        return self.draws(what_for, self.path_length_mean.dtype, rows, total)
 
     def _latents(self, draws: BatchDraws, count: int) -> Tensor:
         return draws.normal("z", (count, self.config.generator.z_dim), 1.0)
@@ -277,61 +309,93 @@ class Trainer:
         self.generator.requires_grad_(network is self.generator)
         for parameter in self.discriminator.parameters():
             parameter.requires_grad_(network is self.discriminator and id(parameter) not in self._frozen)
-        updates = self._updates[network]
+        updates = self.updates[network is self.discriminator]
         updates.optimizer.zero_grad(set_to_none=True)
         yield
         updates.apply()
 
-    @property
-    def nonfinite(self) -> dict[str, int]:
-        """By parameter, how often its gradient was NaN or infinite, so that the step was left out."""
-        return {name: count for each in self._updates.values() for name, count in each.nonfinite.items()}
+    # ---- what the loop asks for ----
 
-    @torch.no_grad()
-    def _average_weights(self) -> None:
-        half_life = self.config.ema_kimg * 1000
-        if self.config.ema_rampup is not None:
-            half_life = min(half_life, self.images * self.config.ema_rampup)
-        beta = 0.5 ** (self.config.batch / max(half_life, 1e-8))
-        for average, parameter in zip(
-            self.generator_ema.parameters(), self.generator.parameters(), strict=True
-        ):
-            average.lerp_(parameter, 1 - beta)
-        for kept, buffer in zip(self.generator_ema.buffers(), self.generator.buffers(), strict=True):
-            kept.copy_(buffer)
+    def figures(self) -> dict[str, float]:
+        """What happened since the last report, over all processes."""
+        own = self.means.take()
+        means = self.world.add(torch.tensor(list(own.values()), dtype=torch.float64)) / self.world.size
+        found = {name: value for name, value in zip(own, means.tolist(), strict=True) if math.isfinite(value)}
+        return {**found, "augment_p": self.augment_control.p, **super().figures()}
+
+    def describe(self, figures: dict[str, float]) -> str:
+        def value(name: str, form: str) -> str:
+            return format(figures[name], form) if name in figures else "not finite"
+
+        return (
+            f"G {value('loss_g', '.3f')}  D {value('loss_d', '.3f')}  r_t {value('r_t', '+.2f')}  "
+            f"p {self.augment_control.p:.3f}"
+        )
+
+    def advise(self, figures: dict[str, float]) -> Iterator[str]:
+        return self.watch.advice(figures)
+
+    def explain_memory(self) -> contextlib.AbstractContextManager[None]:
+        from shoegen.stylegan.fitting import explain_memory  # which makes trainers itself
+
+        return explain_memory(self)
+
+    def explain_size(self) -> str:
+        return f"with {len(self.passes[0].rows)} images in one pass"
+
+    def begin(self, data: Any, run: RunFolder) -> None:
+        dataset = data.dataset
+        first = np.stack([dataset[i] for i in range(min(SAMPLES, len(dataset)))])
+        _write_samples(run, "reals", from_pixels(torch.from_numpy(first)))
+
+    def evaluate(self, data: Any, run: RunFolder | None) -> Iterator[str]:
+        """Logs the figures of the averaged generator and keeps it if it is the best so far; lines to show."""
+        if run is None or self.measure is None:
+            return
+        figures = self.measure(self.generator_ema)
+        run.log(self.images, figures)
+        yield "  ".join(f"{name} {value:.5g}" for name, value in figures.items())
+        yield from self.watch.advice(figures)
+        metric, value = next(iter(figures.items()))
+        if self.best is None or self.best["metric"] != metric or value < self.best["value"]:
+            self.best = {"metric": metric, "value": value, "images": self.images}
+            self._save_generator(run, BEST_FILE, {"best": self.best})
+
+    def save(self, run: RunFolder) -> None:
+        config = self.config.generator
+        z = torch.randn(SAMPLES, config.z_dim, generator=torch.Generator().manual_seed(0)).to(self.device)
+        c = F.one_hot(torch.arange(SAMPLES) % config.c_dim, config.c_dim).to(z) if config.c_dim else None
+        with torch.no_grad():
+            images = [
+                self.generator_ema(z[i : i + 8], None if c is None else c[i : i + 8])
+                for i in range(0, SAMPLES, 8)
+            ]
+        _write_samples(run, f"{self.images:09d}", torch.cat(images))
+        self._save_generator(run, MODEL_FILE, {})
+
+    def _save_generator(self, run: RunFolder, name: str, notes: dict[str, Any]) -> None:
+        notes = {"kimg": self.images / 1000, "training": self.config.to_dict(), **notes}
+        self.generator_ema.save(run.path / name, notes=notes)
+
+    def kept(self) -> set[int]:
+        return {self.best["images"]} if self.best else set()
+
+    def check_resumable(self) -> None:
+        if not self.images < self.config.images:
+            raise ConfigError(
+                f"--kimg {self.config.kimg:g}: expected more than the {self.images / 1000:g} kimg that the run has "
+                "shown"
+            )
 
     # ---- state ----
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on, save the data."""
-        return {
-            "kind": KIND,
-            "config": self.config.to_dict(),
-            "steps": self.steps,
-            "images": self.images,
-            **{name: getattr(self, name).state_dict() for name in _STATEFUL},
-            "path_length_mean": self.path_length_mean,
-        }
+        return {**super().state_dict(), "config": self.config.to_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`.
-
-        Raises:
-            FileFormatError: the state of another kind of training or of other networks.
-        """
+        super().load_state_dict(state)
         config = self.config
-        if state.get("kind") != KIND:
-            raise FileFormatError(f"got the state of a {state.get('kind')!r} training, expected {KIND!r}")
-        try:
-            for name in _STATEFUL:
-                getattr(self, name).load_state_dict(state[name])
-            self.steps, self.images = state["steps"], state["images"]
-            self.path_length_mean = state["path_length_mean"].to(self.device)
-        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FileFormatError(
-                "the checkpoint is of other networks than config.json's; restore the one that belongs to it, or start "
-                "anew with another --out and --init-from"
-            ) from error
+        self.path_length_mean = self.path_length_mean.to(self.device)
         # The configuration rules, should somebody have changed it since.
         for adam, fresh in [
             (
@@ -358,14 +422,8 @@ class Trainer:
         return report
 
 
-_STATEFUL = (
-    "generator",
-    "discriminator",
-    "generator_ema",
-    "generator_adam",
-    "discriminator_adam",
-    "augment_control",
-)
+def _write_samples(run: RunFolder, name: str, images: Tensor) -> None:
+    write_image(run.path / "samples" / f"{name}.png", image_grid(to_pixels(as_rgb(images)), columns=8))
 
 
 def _part(total: int, index: int, parts: int) -> list[int]:
