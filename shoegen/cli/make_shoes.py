@@ -16,9 +16,14 @@ import click
 @click.option(
     "--backgrounds",
     type=click.Path(),
-    help="A folder or zip of photographs: each shoe stands somewhere before a random crop of one.",
+    help="A folder or zip of photographs: each shoe stands, or is worn, somewhere before a random crop of one.",
 )
 @click.option("--silhouettes", is_flag=True, help="Part maps of two classes, background and shoe.")
+@click.option(
+    "--worn",
+    is_flag=True,
+    help="Shoes on feet, with each shoe alone and with the same foot in another shoe: for networks that swap them.",
+)
 @click.option("--out", required=True, type=click.Path(), help="The zip to write.")
 def command(
     count: int,
@@ -28,6 +33,7 @@ def command(
     styles: str | None,
     backgrounds: str | None,
     silhouettes: bool,
+    worn: bool,
     out: str,
 ) -> None:
     """Draw shoes in side view with part maps and true measures, and write them as a data-set zip.
@@ -35,8 +41,10 @@ def command(
     \b
     shoegen make-shoes --count 20000 --resolution 128 --out shoes.zip
     shoegen make-shoes --count 6000 --resolution 256 --backgrounds photos/ --silhouettes --out scenes.zip
+    shoegen make-shoes --count 4000 --resolution 128 --worn --out worn.zip
 
-    The zip holds images/, masks/, labels.json and attributes.json (millimetres), which training reads.
+    The zip holds images/, masks/, labels.json and attributes.json (millimetres), which training reads. With --worn it
+    holds photos/, articles/, masks/ (of the photos), truth/ (the photo with the article of another row) and pairs.csv.
     """
     from shoegen.data.synthetic import STYLES, make_dataset
     from shoegen.errors import ConfigError
@@ -60,6 +68,7 @@ def command(
             styles=STYLES if styles is None else [style.strip() for style in styles.split(",")],
             backgrounds=backgrounds,
             silhouettes=silhouettes,
+            worn=worn,
             progress=report,
         )
-    click.echo(f"{out}: {count} shoes at {resolution}×{resolution}")
+    click.echo(f"{out}: {count} {'worn ' * worn}shoes at {resolution}×{resolution}")

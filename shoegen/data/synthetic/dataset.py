@@ -1,4 +1,4 @@
-"""Data sets of synthetic shoes: pictures, part maps and true attributes in one zip."""
+"""Data sets of synthetic shoes: pictures, part maps and true attributes in one zip; alone or worn."""
 
 from __future__ import annotations
 
@@ -24,17 +24,25 @@ from shoegen.data.labels import SHOE_PARTS, LabelMap
 from shoegen.data.synthetic.parameters import STYLES, ShoeParameters
 from shoegen.data.synthetic.render import RenderedShoe, check_resolution, render_shoe
 from shoegen.data.synthetic.scenes import Backgrounds, render_in_scene
+from shoegen.data.synthetic.wearers import Wearer
+from shoegen.data.synthetic.worn import Stage
 from shoegen.errors import ConfigError, ShoegenError
 from shoegen.torch_utils.files import atomic_write
 
 CHUNK = 16  # shoes per task given to a worker
 SILHOUETTE = LabelMap(("background", "shoe"), ((255, 255, 255), (66, 133, 200)))
 SCENE_DRAWS = 1  # the stream of random numbers of a shoe's surroundings
+WEARER_DRAWS = 2  # and of who wears it
 
 
 def sample_parameters(seed: int, index: int, styles: Sequence[str] = STYLES) -> ShoeParameters:
     """The parameters of the `index`-th shoe of `seed`; no other shoe has a say in them."""
     return ShoeParameters.sample(np.random.default_rng([seed, index]), styles)
+
+
+def sample_wearer(seed: int, index: int) -> Wearer:
+    """Who wears the `index`-th shoe of `seed`, and where; the shoe has no say in it."""
+    return Wearer.sample(np.random.default_rng([seed, index, WEARER_DRAWS]))
 
 
 def render(
@@ -69,6 +77,7 @@ def make_dataset(
     styles: Sequence[str] = STYLES,
     backgrounds: str | Path | None = None,
     silhouettes: bool = False,
+    worn: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Writes `count` shoes as a zip: images/%08d.png, masks/%08d.png, labels.json and attributes.json.
@@ -85,7 +94,7 @@ def make_dataset(
         OutputError: the path cannot be written; nothing is left there.
     """
     check_resolution(resolution)
-    for name, value, low in (("count", count, 1), ("workers", workers, 1), ("seed", seed, 0)):
+    for name, value, low in (("count", count, 2 if worn else 1), ("workers", workers, 1), ("seed", seed, 0)):
         if value < low:
             raise ConfigError(f"{name} is {value}, expected {low} or more; choose a larger {name}")
     unknown = [style for style in styles if style not in STYLES]
@@ -93,24 +102,45 @@ def make_dataset(
         raise ConfigError(f"styles: got {', '.join(unknown) or 'none'}, expected some of {', '.join(STYLES)}")
     behind = None if backgrounds is None else Backgrounds(backgrounds)
     labels = SILHOUETTE if silhouettes else SHOE_PARTS
+    made = partial(_encode_worn, count=count) if worn else _encode
     draw = partial(
-        _encode, seed=seed, resolution=resolution, styles=tuple(styles), backgrounds=behind, labels=labels
+        made, seed=seed, resolution=resolution, styles=tuple(styles), backgrounds=behind, labels=labels
     )
     attributes: dict[str, dict[str, float]] = {}
     metadata: dict[str, dict[str, Any]] = {}
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for index, (image, mask, measures, make) in enumerate(_shoes(count, draw, workers)):
-            name = f"images/{index:08d}.png"
-            _write(archive, name, image)
-            _write(archive, f"masks/{index:08d}.png", mask)
+        for index, (pictures, measures, make) in enumerate(_shoes(count, draw, workers)):
+            for folder, content in pictures.items():
+                _write(archive, _name(folder, index), content)
+            name = _name(next(iter(pictures)), index)
             attributes[name], metadata[name] = measures, make
             progress(index + 1)
         _write(archive, "labels.json", json.dumps(labels.to_json()).encode())
         described = {"unit": "mm", "attributes": attributes, "metadata": metadata}
         _write(archive, "attributes.json", json.dumps(described).encode())
+        if worn:
+            _write(archive, "pairs.csv", _pairs(count).encode())
 
 
-Encoded = tuple[bytes, bytes, dict[str, float], dict[str, Any]]
+def _name(folder: str, index: int) -> str:
+    return f"{folder}/{index:08d}.png"
+
+
+def _other(index: int, count: int) -> int:
+    """Whose shoe the wearer of the `index`-th puts on: each is put on once."""
+    return (index + 1) % count
+
+
+def _pairs(count: int) -> str:
+    rows = (
+        (_name("photos", i), _name("articles", i), _name("articles", _other(i, count)), _name("truth", i))
+        for i in range(count)
+    )
+    return "".join(",".join(row) + "\n" for row in [("photo", "article", "other", "truth"), *rows])
+
+
+Encoded = tuple[dict[str, bytes], dict[str, float], dict[str, Any]]
+"""A shoe's PNGs by their folder, its measures and its make."""
 
 
 def _shoes(count: int, draw: Callable[[int], Encoded], workers: int) -> Iterator[Encoded]:
@@ -170,11 +200,44 @@ def _encode(
 ) -> Encoded:
     parameters = sample_parameters(seed, index, styles)
     shoe = _render(parameters, seed, index, resolution, backgrounds)
-    _, image = cv2.imencode(".png", shoe.image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    part_map = np.minimum(shoe.part_map, len(labels) - 1)
-    mask = encode_part_map(part_map, labels, compress_level=1)
-    measures = {name: round(value, 3) for name, value in shoe.attributes.items()}
-    return image.tobytes(), mask, measures, parameters.metadata
+    pictures = {"images": _encode_image(shoe.image), "masks": _encode_mask(shoe.part_map, labels)}
+    return pictures, _rounded(shoe.attributes), parameters.metadata
+
+
+def _encode_worn(
+    index: int,
+    *,
+    count: int,
+    seed: int,
+    resolution: int,
+    styles: tuple[str, ...],
+    backgrounds: Backgrounds | None,
+    labels: LabelMap,
+) -> Encoded:
+    parameters, other = (sample_parameters(seed, i, styles) for i in (index, _other(index, count)))
+    wearer = sample_wearer(seed, index)
+    stage = Stage(wearer, resolution, backgrounds)
+    photo, part_map = stage.photograph(parameters)
+    pictures = {
+        "photos": _encode_image(photo),
+        "masks": _encode_mask(part_map, labels),
+        "articles": _encode_image(render_shoe(parameters, resolution).image),
+        "truth": _encode_image(stage.photograph(other)[0]),
+    }
+    return pictures, _rounded(parameters.attributes), parameters.metadata | {"wearer": wearer.metadata}
+
+
+def _encode_image(image: np.ndarray) -> bytes:
+    _, content = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return content.tobytes()
+
+
+def _encode_mask(part_map: np.ndarray, labels: LabelMap) -> bytes:
+    return encode_part_map(np.minimum(part_map, len(labels) - 1), labels, compress_level=1)
+
+
+def _rounded(attributes: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in attributes.items()}
 
 
 def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

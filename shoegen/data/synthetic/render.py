@@ -38,8 +38,21 @@ def render_shoe(parameters: ShoeParameters, resolution: int, scene: Scene | None
     p = parameters
     last = Last(p)
     upper = Upper(p, last)
-    supersampling = 3 if resolution <= 256 else 2
-    canvas = Canvas(p, resolution * supersampling, height=float(last.lift(upper.opening)[:, 1].max()))
+    canvas = Canvas(
+        p, resolution * supersampling(resolution), height=float(last.lift(upper.opening)[:, 1].max())
+    )
+    draw_shoe(canvas, p, last, upper)
+    image, part_map = photograph(canvas, p, resolution, scene)
+    return RenderedShoe(image, part_map, p.attributes)
+
+
+def supersampling(resolution: int) -> int:
+    """How many times finer the canvas of a picture is."""
+    return 3 if resolution <= 256 else 2
+
+
+def draw_shoe(canvas: Canvas, p: ShoeParameters, last: Last, upper: Upper) -> None:
+    """Paints all parts of a shoe, each over those behind it."""
     if p.style == "sandal":
         _draw_heel(canvas, p, last)
         _draw_sole(canvas, p, last)
@@ -48,8 +61,6 @@ def render_shoe(parameters: ShoeParameters, resolution: int, scene: Scene | None
         draw_closed_upper(canvas, p, last, upper)
         _draw_heel(canvas, p, last)
         _draw_sole(canvas, p, last)
-    image, part_map = photograph(canvas, p, resolution, scene)
-    return RenderedShoe(image, part_map, p.attributes)
 
 
 def check_resolution(resolution: int) -> None:

@@ -36,13 +36,41 @@ def photograph(
     Each pixel's part is the one that covers most of it. Shading varies slowly and is computed at R, one group
     of parts at a time, so that a highlight on the sole never bleeds into the upper.
     """
+    masks, coverage = cover(canvas, resolution)
+    mm = canvas.scale / canvas.size * resolution  # pixels per millimetre
+    silhouette = 1 - coverage[0]
+    behind = _paper(p, resolution)[..., None] if scene is None else scene.photo
+    shadow = _shadow(p, canvas, resolution, silhouette, mm)[..., None]
+    image = (behind * (1 - shadow)).astype(np.float32) * (1 - silhouette)[..., None]
+    if image.shape[2] == 1:
+        image = image.repeat(3, 2)
+    add_parts(image, canvas, p, masks, coverage, None if scene is None else scene.light)
+    return np.clip(image + 0.5, 0, 255).astype(np.uint8), coverage.argmax(0).astype(np.uint8)
+
+
+def cover(canvas: Canvas, resolution: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Each part's mask (S, S) uint8 on the canvas, and (7, R, R) float32, the share of each pixel that it covers."""
     size = (resolution, resolution)
     masks = [canvas.mask_of(part) for part in range(len(SHOE_PARTS))]
     coverage = np.stack(
         [cv2.resize(mask, size, interpolation=cv2.INTER_AREA) for mask in masks]
     ) / np.float32(255)
-    part_map = coverage.argmax(0).astype(np.uint8)
+    return masks, coverage
 
+
+def add_parts(
+    image: np.ndarray,
+    canvas: Canvas,
+    p: ShoeParameters,
+    masks: list[np.ndarray],
+    coverage: np.ndarray,
+    light: np.ndarray | None = None,
+) -> None:
+    """Adds the lit shoe to image (R, R, 3) float32, which is black in the share of each pixel that the shoe covers.
+
+    masks, coverage: of `cover`. light: (3,) factors of the shoe's colours.
+    """
+    resolution = len(image)
     rng = np.random.default_rng(p.texture_seed)
     grain = _grain(p, resolution, rng)
     mm = canvas.scale / canvas.size * resolution  # pixels per millimetre
@@ -53,31 +81,25 @@ def photograph(
         ([UPPER, SHAFT, FASTENING], GLOSS[p.material], 34.0),
     )
     silhouette = 1 - coverage[0]
-    behind = _paper(p, resolution)[..., None] if scene is None else scene.photo
-    shadow = _shadow(p, canvas, resolution, silhouette, mm)[..., None]
-    image = (behind * (1 - shadow)).astype(np.float32) * (1 - silhouette)[..., None]
-    if image.shape[2] == 1:
-        image = image.repeat(3, 2)
     for parts, (gloss, sharpness, grainy), depth in groups:
-        cover = coverage[parts].sum(0)
-        if not cover.any():
+        covered = coverage[parts].sum(0)
+        if not covered.any():
             continue
         mask = reduce(cv2.bitwise_or, [masks[part] for part in parts])
         painted = cv2.bitwise_and(canvas.albedo, canvas.albedo, mask=mask)
-        albedo = cv2.resize(painted, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        if scene is not None:
-            albedo *= scene.light
-        diffuse, highlight = _light(cover, depth * mm, sharpness, p.light_angle)
+        albedo = cv2.resize(painted, image.shape[1::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
+        if light is not None:
+            albedo *= light
+        diffuse, highlight = lit(covered, depth * mm, sharpness, p.light_angle)
         # Neighbouring parts stand in each other's light.
-        nearby = cv2.GaussianBlur(silhouette - cover, (0, 0), 4 * mm)
+        nearby = cv2.GaussianBlur(silhouette - covered, (0, 0), 4 * mm)
         diffuse = diffuse * (1 + grainy * grain) * (1 - 0.4 * nearby)
         image += albedo * diffuse[..., None]
         if gloss:
-            image += (255 * gloss * highlight * cover)[..., None]
-    return np.clip(image + 0.5, 0, 255).astype(np.uint8), part_map
+            image += (255 * gloss * highlight * covered)[..., None]
 
 
-def _light(cover: np.ndarray, depth: float, sharpness: float, angle: float) -> tuple[np.ndarray, np.ndarray]:
+def lit(cover: np.ndarray, depth: float, sharpness: float, angle: float) -> tuple[np.ndarray, np.ndarray]:
     """Diffuse factor and highlight, (R, R) float32, of a body with a rounded edge `depth` pixels deep."""
     inside = (cover > 0.5).astype(np.uint8)
     distance = cv2.distanceTransform(
