@@ -61,7 +61,9 @@ class LoopConfig(JsonConfig):
     def __post_init__(self) -> None:
         for name in ("log_every", "evaluate_every", "save_every"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
+                raise ConfigError(
+                    f"--{name.replace('_', '-')}: got {getattr(self, name)}, expected at least 1"
+                )
         if self.images < 1:
             raise ConfigError(f"images is {self.images}, expected at least 1; change --images")
         if self.batch < self.LEAST_SHARE:

@@ -41,8 +41,10 @@ class Data(Protocol):
     """
 
     fingerprint: str
-    contents: str
     notes: list[str]
+
+    @property
+    def contents(self) -> str: ...
 
     def batches(self, rows: Sequence[int], shown: int) -> contextlib.AbstractContextManager[Iterator[Any]]:
         """Some rows of endless batches, from where a run stands that has shown so many images."""

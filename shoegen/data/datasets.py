@@ -101,6 +101,7 @@ class ImageDataset:
         subset_seed: another seed chooses others.
         classes: where the pictures' classes are found: "none", "auto", "folders" or a file, see `find_classes`.
         cache_bytes: memory for decoded pictures; those beyond it are read again on each access.
+        files: those at `path`, where their part maps are found in another way than beside them.
 
     Attributes:
         names: the N pictures' names, relative to `path`, with "/".
@@ -135,6 +136,7 @@ class ImageDataset:
         subset_seed: int = 0,
         classes: str | Path = "none",
         cache_bytes: int = 4 * 2**30,
+        files: PictureFiles | None = None,
     ):
         check_fit(fit)
         check_channels(channels)
@@ -146,7 +148,7 @@ class ImageDataset:
         self._channels = channels
 
         # Find the pictures and what stands beside them.
-        self._files = PictureFiles(self.path)
+        self._files = files or PictureFiles(self.path)
         self._classes = find_classes(self._files, classes)
         self.class_names = self._classes.names
         self._found = choose_subset(self._files.pictures, subset, subset_seed)

@@ -77,15 +77,22 @@ class PictureFiles:
         """
         name = self.part_map(picture)
         if name is None:
-            raise DataError(f"it has no part map; expected {expected_part_map(picture)}")
+            raise DataError(f"it has no part map; expected {self.expected_part_map(picture)}")
         try:
-            part_map = decode_part_map(self.read(name), labels, unlabelled=unlabelled)
+            part_map = self._decode_part_map(name, labels, unlabelled=unlabelled)
         except DataError as error:
             raise DataError(f"{name}: {error}") from error
         if part_map.shape != size:
             got, expected = (f"{width}x{height}" for height, width in (part_map.shape, size))
             raise DataError(f"{name} is {got}, its picture {expected}; expected one size")
         return part_map
+
+    def expected_part_map(self, picture: str) -> str:
+        """The name that a picture's part map should have."""
+        return expected_part_map(picture)
+
+    def _decode_part_map(self, name: str, labels: LabelMap, *, unlabelled: bool) -> np.ndarray:
+        return decode_part_map(self.read(name), labels, unlabelled=unlabelled)
 
     @property
     def has_part_maps(self) -> bool:

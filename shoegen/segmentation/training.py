@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from shoegen.data.images import write_image
+from shoegen.data.run_data import RunData
 from shoegen.errors import ConfigError
 from shoegen.segmentation.config import NetConfig, RunConfig, SegmenterConfig, TrainingConfig
-from shoegen.segmentation.data import RunData, SegmentationData
+from shoegen.segmentation.data import SegmentationData
 from shoegen.segmentation.instances.config import InstanceTrainingConfig, MaskRCNNConfig
 from shoegen.segmentation.instances.data import InstanceData
 from shoegen.segmentation.instances.parts import InstanceSegmenter

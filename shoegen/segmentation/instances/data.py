@@ -20,8 +20,8 @@ from shoegen.data.files import PictureFiles
 from shoegen.data.images import Size, decode_image, resize, resize_part_map
 from shoegen.data.labels import LabelMap
 from shoegen.data.loading import map_ahead
+from shoegen.data.run_data import RunData
 from shoegen.errors import ConfigError, DataError
-from shoegen.segmentation.data import RunData
 from shoegen.segmentation.instances.config import InstanceTrainingConfig, MaskRCNNConfig
 from shoegen.torch_utils.distributed import World
 from shoegen.torch_utils.text import some

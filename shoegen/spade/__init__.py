@@ -1,0 +1,1 @@
+"""Painting part maps: SPADE (arXiv 1903.07291)."""
