@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shoegen.cagan.swapping import Swapper, swap
     from shoegen.directions.direction import Direction
     from shoegen.editing import Shoe, ShoeModel, Strip, load
     from shoegen.errors import ShoegenError
@@ -17,36 +18,47 @@ if TYPE_CHECKING:
     from shoegen.segmentation.instances.parts import InstanceSegmenter
     from shoegen.segmentation.loading import load_segmenter
     from shoegen.segmentation.parts import PartSegmenter
+    from shoegen.spade.painting import Painter, Painting, paint
 
 __version__ = "0.3.0"
 
 _MODULES = {
     "Direction": "shoegen.directions.direction",
     "InstanceSegmenter": "shoegen.segmentation.instances.parts",
+    "Painter": "shoegen.spade.painting",
+    "Painting": "shoegen.spade.painting",
     "PartSegmenter": "shoegen.segmentation.parts",
     "Shoe": "shoegen.editing",
     "ShoegenError": "shoegen.errors",
     "ShoeModel": "shoegen.editing",
     "Strip": "shoegen.editing",
+    "Swapper": "shoegen.cagan.swapping",
     "cutout": "shoegen.segmentation.cutout",
     "inpaint": "shoegen.inpainting",
     "load": "shoegen.editing",
     "load_segmenter": "shoegen.segmentation.loading",
+    "paint": "shoegen.spade.painting",
+    "swap": "shoegen.cagan.swapping",
 }
 
 __all__ = [
     "Direction",
     "InstanceSegmenter",
+    "Painter",
+    "Painting",
     "PartSegmenter",
     "Shoe",
     "ShoeModel",
     "ShoegenError",
     "Strip",
+    "Swapper",
     "__version__",
     "cutout",
     "inpaint",
     "load",
     "load_segmenter",
+    "paint",
+    "swap",
 ]
 
 

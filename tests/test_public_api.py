@@ -10,16 +10,21 @@ from shoegen.cli import main
 NAMES = [
     "Direction",
     "InstanceSegmenter",
+    "Painter",
+    "Painting",
     "PartSegmenter",
     "Shoe",
     "ShoeModel",
     "ShoegenError",
     "Strip",
+    "Swapper",
     "__version__",
     "cutout",
     "inpaint",
     "load",
     "load_segmenter",
+    "paint",
+    "swap",
 ]
 COMMANDS = [
     "build-ops",
@@ -37,10 +42,14 @@ COMMANDS = [
     "inspect",
     "interpolate",
     "make-shoes",
+    "paint",
     "prepare",
     "segment",
     "style-mix",
+    "swap",
+    "train-cagan",
     "train-segmenter",
+    "train-spade",
     "train-stylegan",
 ]
 
