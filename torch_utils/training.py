@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 
 from shoegen.errors import ConfigError, FileFormatError
-from shoegen.torch_utils.config import LoopConfig
+from shoegen.torch_utils.config import JsonConfig
 from shoegen.torch_utils.devices import pick_device
 from shoegen.torch_utils.distributed import START_SECONDS, World, join_world
 from shoegen.torch_utils.draws import BatchDraws
@@ -222,7 +222,7 @@ class Learner(ABC):
 class Kind(ABC):
     """A kind of training, as its commands know it."""
 
-    CONFIG: ClassVar[type[LoopConfig]]
+    CONFIG: ClassVar[type[JsonConfig]]
     LEARNER: ClassVar[type[Learner]]
 
     @abstractmethod
@@ -246,7 +246,7 @@ class Kind(ABC):
         Raises:
             ConfigError: there is nothing of a name.
         """
-        unknown = set(changes) - {each.name for each in fields(self.CONFIG)}
+        unknown = set(changes) - {each.name for each in fields(self.CONFIG)}  # type: ignore[arg-type]
         if unknown:
             raise ConfigError(
                 f"--resume: this run has no {', '.join(f'--{each}' for each in sorted(unknown))}"
@@ -272,7 +272,7 @@ class Kind(ABC):
 
 def train(
     kind: Kind,
-    config: LoopConfig,
+    config: Any,
     out: str | Path,
     *,
     device: str = "auto",
@@ -286,7 +286,7 @@ def train(
 
     Args:
         kind: of training.
-        config: what to train on what, with paths that hold anywhere.
+        config: what to train on what, a `LoopConfig` or what has all of it; its paths hold anywhere.
         out: the run folder.
         device: auto, cpu or cuda.
         start_seconds: how long the processes of a training wait for one another at its start.

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from shoegen.errors import ConfigError
 from shoegen.torch_utils.config import JsonConfig, LoopConfig
+from shoegen.torch_utils.text import describe_size
 
 Size = tuple[int, int]
 
@@ -197,12 +198,6 @@ def override(config: TrainingConfig, **changes: Any) -> TrainingConfig:
         discriminator=dataclasses.replace(config.discriminator, **critic),
         **given,
     )
-
-
-def describe_size(size: Size) -> str:
-    """ "128 px", or "256x384 px", which is width x height, as `--resolution` takes it."""
-    height, width = size
-    return f"{width} px" if height == width else f"{width}x{height} px"
 
 
 def _check_channels(channels: tuple[int, ...]) -> None:

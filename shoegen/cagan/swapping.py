@@ -12,13 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shoegen.cagan.config import CaganConfig, Size, describe_size
+from shoegen.cagan.config import CaganConfig, Size
 from shoegen.cagan.networks import Generator, Swap, blend, carry
 from shoegen.data.images import encode_png, fit_image, read_image, same_aspect, write_image
 from shoegen.errors import ConfigError, DataError, FileFormatError
 from shoegen.torch_utils.devices import pick_device
 from shoegen.torch_utils.pixels import from_pixels
 from shoegen.torch_utils.tensors import load_tensors, save_tensors
+from shoegen.torch_utils.text import describe_size
 
 KIND = "cagan"
 MODEL_FILE = "cagan.safetensors"  # in a run folder

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shoegen.cagan.config import TrainingConfig, describe_size
+from shoegen.cagan.config import TrainingConfig
 from shoegen.cagan.data import CaganData, Triples
 from shoegen.cagan.loss import cycle_loss, discriminator_loss, generator_loss, identity_loss, truth_loss
 from shoegen.cagan.networks import Discriminator, Generator
@@ -21,6 +21,7 @@ from shoegen.torch_utils.distributed import World
 from shoegen.torch_utils.pixels import from_pixels, to_pixels
 from shoegen.torch_utils.run_folder import RunFolder
 from shoegen.torch_utils.shared_batch import share_batch
+from shoegen.torch_utils.text import describe_size
 from shoegen.torch_utils.training import Learner, linear_decay, moving_average, set_learning_rate
 from shoegen.torch_utils.updates import SafeUpdates
 

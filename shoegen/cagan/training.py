@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from shoegen.cagan.config import TrainingConfig, describe_size
+from shoegen.cagan.config import TrainingConfig
 from shoegen.cagan.data import CaganData
 from shoegen.cagan.swapping import Swapper
 from shoegen.cagan.trainer import CaganLearner, count_parameters
 from shoegen.torch_utils import training
 from shoegen.torch_utils.distributed import START_SECONDS, World
+from shoegen.torch_utils.text import describe_size
 
 
 class CaganKind(training.Kind):

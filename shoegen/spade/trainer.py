@@ -156,7 +156,7 @@ class Trainer(Learner):
         (wish,) = torch.autograd.grad(adversarial, painted, retain_graph=True)
 
         # Discriminator: tell paintings from pictures.
-        loss_d = self._noted("loss_d", sum(hinge_loss_d(on_painted, on_real)))
+        loss_d = self._noted("loss_d", torch.stack(hinge_loss_d(on_painted, on_real)).sum())
         loss_d.backward(inputs=list(self.discriminator.parameters()))
 
         # Generator and encoder: paint what passes for the pictures.
