@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from report import Report
 from torch import Tensor
 
+from shoegen.data.colors import delta_e
 from shoegen.data.images import image_grid, write_image
 from shoegen.data.squares import box_of
 from shoegen.data.synthetic import render_shoe, render_worn, sample_parameters, sample_wearer
@@ -136,45 +137,6 @@ def paste(photo: np.ndarray, worn: np.ndarray, article: np.ndarray, shoe: np.nda
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
     error = float(((one.astype(float) - other) ** 2).mean()) if len(one) else 0.0
     return min(10 * np.log10(255**2 / error), UNCHANGED) if error else UNCHANGED
-
-
-# ---- colour ----
-
-
-def delta_e(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB twice → (H, W), CIEDE2000."""
-    return ciede2000(
-        *(cv2.cvtColor(each.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for each in (one, other))
-    )
-
-
-def ciede2000(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """CIE L*a*b* colours (…, 3) twice → (…), with all weights 1.
-
-    Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula" (2005).
-    """
-    (l1, a1, b1), (l2, a2, b2) = (np.moveaxis(each.astype(float), -1, 0) for each in (one, other))
-    chroma7 = ((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2) ** 7
-    stretch = 1 + 0.5 * (1 - np.sqrt(chroma7 / (chroma7 + 25.0**7)))
-    a1, a2 = a1 * stretch, a2 * stretch
-    c1, c2 = np.hypot(a1, b1), np.hypot(a2, b2)
-    h1, h2 = (np.degrees(np.arctan2(b, a)) % 360 for a, b in ((a1, b1), (a2, b2)))
-    grey = c1 * c2 == 0
-    turn = np.where(grey, 0, (h2 - h1 + 180) % 360 - 180)
-    hue_step = 2 * np.sqrt(c1 * c2) * np.sin(np.radians(turn) / 2)
-    hue = np.where(grey, h1 + h2, (h1 + turn / 2) % 360)
-    light, chroma = (l1 + l2) / 2, (c1 + c2) / 2
-
-    def cos(factor: float, offset: float) -> np.ndarray:
-        return np.cos(np.radians(factor * hue + offset))
-
-    t = 1 - 0.17 * cos(1, -30) + 0.24 * cos(2, 0) + 0.32 * cos(3, 6) - 0.20 * cos(4, -63)
-    weight_l = 1 + 0.015 * (light - 50) ** 2 / np.sqrt(20 + (light - 50) ** 2)
-    weight_c, weight_h = 1 + 0.045 * chroma, 1 + 0.015 * chroma * t
-    rotation = -2 * np.sqrt(chroma**7 / (chroma**7 + 25.0**7))
-    rotation = rotation * np.sin(np.radians(60 * np.exp(-(((hue - 275) / 25) ** 2))))
-    dl, dc, dh = (l2 - l1) / weight_l, (c2 - c1) / weight_c, hue_step / weight_h
-    return np.sqrt(np.maximum(dl**2 + dc**2 + dh**2 + rotation * dc * dh, 0))
 
 
 # ---- features ----

@@ -11,17 +11,13 @@ a step is cheap, and grows.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
+from _commands import ASSETS, copy, images_shown, make_shoes, shoegen, started, train
 
 from shoegen.stylegan.networks import Generator
-from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint
-from shoegen.torch_utils.files import atomic_write
-
-ASSETS = Path(__file__).parents[1] / "shoegen" / "assets"
+from shoegen.torch_utils.checkpoints import latest_checkpoint
 
 
 def main() -> None:
@@ -44,14 +40,11 @@ def main() -> None:
     shoes, small, large = work / "shoes.zip", work / "gan32", work / "gan64"
 
     # Draw.
-    if not shoes.exists():
-        shoegen("make-shoes", "--count", options.shoes, "--resolution", 128, "--seed", 2, "--out", shoes)
+    make_shoes(shoes, "--count", options.shoes, "--resolution", 128, "--seed", 2)
 
     # Learn the parts.
     segmenter = work / "segmenter"
-    if images_shown(segmenter) < options.segmenter_images:
-        start = ["--data", shoes, "--images", options.segmenter_images, "--no-pretrained"]
-        shoegen("train-segmenter", *(["--resume"] if started(segmenter) else start), "--out", segmenter)
+    train("train-segmenter", segmenter, options.segmenter_images, "--data", shoes, "--no-pretrained")
     copy(segmenter / "segmenter.safetensors", assets / "segmenter.safetensors")
 
     # Learn to draw: small, then larger. There are enough shoes to do without augmentation.
@@ -71,28 +64,6 @@ def train_generator(run: Path, kimg: float, *start: object) -> None:
     if images_shown(run) < kimg * 1000:
         options = ["--resume"] if started(run) else [*start, "--augment", "none"]
         shoegen("train-stylegan", *options, "--kimg", kimg, "--out", run)
-
-
-def started(run: Path) -> bool:
-    return (run / "config.json").exists()
-
-
-def images_shown(run: Path) -> int:
-    checkpoint = latest_checkpoint(run)
-    return load_checkpoint(checkpoint)["images"] if checkpoint else 0
-
-
-def copy(source: Path, target: Path) -> None:
-    with atomic_write(target) as file:
-        file.write(source.read_bytes())
-
-
-def shoegen(*arguments: object) -> None:
-    command = [sys.executable, "-m", "shoegen", *map(str, arguments)]
-    print("$ shoegen", *command[3:], flush=True)
-    status = subprocess.call(command)
-    if status:
-        sys.exit(status)  # it has said why
 
 
 if __name__ == "__main__":
