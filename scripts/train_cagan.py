@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from _commands import ASSETS, copy, make_shoes, train
+from _commands import ASSETS, make_shoes, train
+
+from shoegen.cagan.swapping import MODEL_FILE, Swapper
 
 
 def main() -> None:
@@ -38,7 +40,8 @@ def main() -> None:
     make_shoes(worn, "--worn", "--count", options.shoes, "--resolution", options.resolution, "--seed", 21)
     start = ["--data", worn, "--preset", "small", "--resolution", options.train_resolution]
     train("train-cagan", run, options.images, *start, "--truth-weight", options.truth_weight)
-    copy(run / "cagan.safetensors", options.assets / "cagan.safetensors")
+    notes = {"card": "MODEL_CARD.md", "licence": "Apache-2.0"}
+    Swapper.load(run).save(options.assets / MODEL_FILE, notes=notes)
 
 
 if __name__ == "__main__":

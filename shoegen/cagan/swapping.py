@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -121,13 +121,18 @@ class Swapper:
             ) from error
         return cls(net.to(device))
 
-    def save(self, path: str | Path, *, dtype: torch.dtype = torch.float16) -> None:
-        """Writes the network, its filters by default in half precision, with its config."""
+    def save(
+        self, path: str | Path, *, dtype: torch.dtype = torch.float16, notes: dict[str, Any] | None = None
+    ) -> None:
+        """Writes the network, its filters by default in half precision, with its config.
+
+        notes: what else the file's metadata keep.
+        """
         tensors = {
             name: tensor.to("cpu", dtype if tensor.ndim > 1 else tensor.dtype).contiguous()
             for name, tensor in self.net.state_dict().items()
         }
-        save_tensors(path, tensors, {"kind": KIND, "config": self.config.to_dict()})
+        save_tensors(path, tensors, {**(notes or {}), "kind": KIND, "config": self.config.to_dict()})
 
     def swap(self, photo: np.ndarray, wearing: np.ndarray, article: np.ndarray) -> Swapped:
         """One photograph, see `swap_all`."""

@@ -51,6 +51,13 @@ if TYPE_CHECKING:
     help="For a model with edges: a PNG with a value for each thing in the map, or a folder of such, named like "
     "the maps.",
 )
+@click.option(
+    "--fit",
+    type=click.Choice(["strict", "crop", "pad"]),
+    default="strict",
+    show_default=True,
+    help="Maps of another aspect than the model's: refuse them, cut them, or add a margin of the first class.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--skip-bad", is_flag=True, help="Leave out maps that cannot be painted.")
 def command(
@@ -61,6 +68,7 @@ def command(
     model: str,
     labels: Path | None,
     instances: Path | None,
+    fit: str,
     device: str,
     skip_bad: bool,
 ) -> None:
@@ -96,12 +104,12 @@ def command(
         z = painter.random_style(style_seed or 0)
 
     # All maps are looked at before the first is painted.
-    prepare = _Preparation(painter, labels, instances)
+    prepare = _Preparation(painter, labels, instances, fit)
     kept = _usable(prepare, list(outputs), skip_bad=skip_bad)
     with show_progress("painting", "maps") as report:
         for done, source in enumerate(kept, 1):
             part_map, numbers = prepare(source)
-            write_image(outputs[source], painter.paint(part_map, z, instances=numbers))
+            write_image(outputs[source], painter.paint(part_map, z, instances=numbers, fit=fit))
             report(done, len(kept))
     click.echo(f"{out}: {len(kept)} pictures" if len(outputs) > 1 else f"{out}")
 
@@ -112,13 +120,14 @@ class _Preparation:
     Args:
         labels: the labels file of all; None: the labels.json beside a map, else the model's labels.
         instances: a file, or a folder of files named like the maps; None for a model without edges.
+        fit: how maps of another aspect come to the model's.
     """
 
-    def __init__(self, painter: Painter, labels: Path | None, instances: Path | None) -> None:
+    def __init__(self, painter: Painter, labels: Path | None, instances: Path | None, fit: str) -> None:
         from shoegen.data.labels import LabelMap
 
         painter.check_instances(instances is not None)
-        self._painter, self._instances = painter, instances
+        self._painter, self._instances, self._fit = painter, instances, fit
         self._labels = None if labels is None else LabelMap.read(labels)
         self._beside: dict[Path, LabelMap] = {}
 
@@ -134,7 +143,7 @@ class _Preparation:
             if numbers.shape != part_map.shape:
                 raise DataError(f"{source}: its instances are of another size; expected one size")
         try:
-            return self._painter.prepare(part_map, labels), numbers
+            return self._painter.prepare(part_map, labels, fit=self._fit), numbers
         except DataError as error:
             raise DataError(f"{source}: {error}") from error
 

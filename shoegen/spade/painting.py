@@ -15,9 +15,9 @@ from shoegen.data.images import (
     check_part_map,
     encode_png,
     fit_image,
+    fit_part_map,
     read_image,
     resize,
-    resize_part_map,
     same_aspect,
     write_image,
 )
@@ -164,18 +164,21 @@ class Painter:
 
     # ---- painting ----
 
-    def prepare(self, part_map: np.ndarray, labels: LabelMap | None = None) -> np.ndarray:
+    def prepare(
+        self, part_map: np.ndarray, labels: LabelMap | None = None, *, fit: str = "strict"
+    ) -> np.ndarray:
         """A part map of any size in the model's labels and size.
 
         Args:
             part_map: (H, W) of class indices, or (H, W, 3) uint8 of their colours.
             labels: its own; classes are found by their names. None: the model's.
+            fit: how a map of another aspect comes to the model's, see `fit_part_map`; the margin is class 0.
 
         Returns:
             (height, width) uint8.
 
         Raises:
-            DataError: a value, colour or class that the model does not know, or another aspect ratio.
+            DataError: a value, colour or class that the model does not know, or another aspect ratio under "strict".
         """
         labels = labels or self.labels
         if part_map.ndim == 3 and part_map.dtype == np.uint8:
@@ -188,7 +191,7 @@ class Painter:
             part_map = part_map.astype(np.uint8)
         check_part_map(part_map, labels)
         part_map = self._table(part_map, labels)[part_map]
-        return resize_part_map(self._check_shape(part_map, "part map"), self.config.size)
+        return self._fit(part_map, "part map", fit)
 
     def _table(self, part_map: np.ndarray, labels: LabelMap) -> np.ndarray:
         """(256,) uint8: what the values of a part map are to the model."""
@@ -213,6 +216,7 @@ class Painter:
         *,
         style_seed: int | None = None,
         instances: np.ndarray | None = None,
+        fit: str = "strict",
         size: tuple[int, int] | int | None = None,
     ) -> np.ndarray:
         """The picture of a part map, (H, W, 3) uint8.
@@ -223,6 +227,7 @@ class Painter:
                 None: the style of `style_seed`, without that the mean of all styles.
             style_seed: of a random style.
             instances: (H, W) of any shape that the part map may have, a number for each thing, for a model with edges.
+            fit: see `prepare`.
             size: (height, width) of the picture, or a side; by default the model's.
 
         Raises:
@@ -230,8 +235,9 @@ class Painter:
                 with them.
             DataError: see `prepare` and `encode`.
         """
-        labels = torch.from_numpy(self.prepare(part_map).astype(np.int64))[None].to(self.device)
-        picture = to_pixels(self.generator(labels, self._style(style, style_seed), self._edges(instances)))[0]
+        labels = torch.from_numpy(self.prepare(part_map, fit=fit).astype(np.int64))[None].to(self.device)
+        edges = self._edges(instances, fit)
+        picture = to_pixels(self.generator(labels, self._style(style, style_seed), edges))[0]
         if size is None:
             return picture
         return resize(picture, (size, size) if isinstance(size, int) else size)
@@ -245,24 +251,24 @@ class Painter:
                 "the model was trained with instances; give those of the part maps with --instances"
             )
 
-    def _edges(self, instances: np.ndarray | None) -> Tensor | None:
+    def _edges(self, instances: np.ndarray | None, fit: str) -> Tensor | None:
         """(1, 1, height, width), or None for a model without edges."""
         self.check_instances(instances is not None)
         if instances is None:
             return None
-        numbers = number_instances(self._check_shape(instances, "instances"))
-        fitted = resize_part_map(numbers, self.config.size)
+        fitted = self._fit(number_instances(instances), "instances", fit)
         return torch.from_numpy(boundaries(fitted))[None, None].float().to(self.device)
 
-    def _check_shape(self, part_map: np.ndarray, name: str) -> np.ndarray:
+    def _fit(self, part_map: np.ndarray, name: str, fit: str) -> np.ndarray:
         height, width = self.config.size
-        if part_map.ndim != 2 or not same_aspect(part_map.shape, (height, width)):  # type: ignore[arg-type]
+        strict = fit == "strict" and not same_aspect(part_map.shape[:2], (height, width))  # type: ignore[arg-type]
+        if part_map.ndim != 2 or strict:
             got = "x".join(str(side) for side in part_map.shape[1::-1])
             raise DataError(
                 f"the {name} is {got} (width x height), the model paints {width}x{height}; cut it to that shape, or "
-                "add a margin of background"
+                "give --fit crop, or pad"
             )
-        return part_map
+        return fit_part_map(part_map, (height, width), fit)
 
     def _style(self, style: Style | None, seed: int | None) -> Tensor | None:
         """(1, z_dim), or None for a model without styles."""
@@ -335,6 +341,7 @@ def paint(
     *,
     labels: LabelMap | None = None,
     instances: np.ndarray | None = None,
+    fit: str = "strict",
 ) -> Painting:
     """Paints one part map.
 
@@ -350,6 +357,7 @@ def paint(
         model: a painter, its file or run folder.
         labels: the part map's own classes, where they are not the model's.
         instances: for a model with edges, see `Painter.paint`.
+        fit: how a part map of another aspect comes to the model's: "strict", "crop" or "pad".
 
     Raises:
         ConfigError: both a style and a seed, or a model without styles.
@@ -367,6 +375,6 @@ def paint(
         style = picture
     elif style is None and style_seed is None and painter.config.z_dim is not None:
         style_seed = 0
-    prepared = painter.prepare(part_map, labels)
-    image = painter.paint(prepared, style, style_seed=style_seed, instances=instances)
+    prepared = painter.prepare(part_map, labels, fit=fit)
+    image = painter.paint(prepared, style, style_seed=style_seed, instances=instances, fit=fit)
     return Painting(image, prepared, painter.labels)

@@ -103,6 +103,16 @@ def test_maps_of_other_sizes_are_scaled_and_other_shapes_refused(painter, part_m
         painter.prepare(part_map[:, :32])
 
 
+def test_maps_of_other_shapes_are_cut_or_given_a_margin(painter, part_map):
+    tall = np.concatenate([np.zeros((16, 64), np.uint8), part_map, np.zeros((16, 64), np.uint8)])
+    assert (painter.prepare(tall, fit="crop") == part_map).all()
+    assert (painter.paint(tall, fit="crop") == painter.paint(part_map)).all()
+    padded = painter.prepare(tall, fit="pad")
+    assert padded.shape == (32, 64)
+    assert not padded[:, :16].any()
+    assert padded[8:24, 16:48].any()
+
+
 def test_unknown_values_and_colours_are_named(painter, part_map):
     wrong = part_map.copy()
     wrong[5, 5:8] = 9
