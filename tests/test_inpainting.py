@@ -257,7 +257,7 @@ def test_instances_of_one_class_are_shoes_even_where_they_touch():
     )
     segmenter = InstanceSegmenter.__new__(InstanceSegmenter)
     segmenter.labels = LabelMap.from_names(["background", "shoe", "lace", "bag"])
-    segmenter.detect = lambda image: found
+    segmenter.detect = lambda image, score: found
     segmenter.segment = lambda image: draw(found, masks.shape[1:], 0.5)
     image = np.zeros((40, 60, 3), np.uint8)
     left, right = find_masks(image, segmenter=segmenter, classes=["shoe"])

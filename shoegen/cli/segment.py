@@ -112,8 +112,9 @@ def command(
         for done, (source, name) in enumerate(names.items(), 1):
             image = read_image(source)
             if isinstance(segmenter, InstanceSegmenter):
-                objects = segmenter.detect(image)
-                part_map = draw(objects, image.shape[:2], SCORE if score is None else score)
+                least = SCORE if score is None else score
+                objects = segmenter.detect(image, score=least if instances is None else score or 0.0)
+                part_map = draw(objects, image.shape[:2], least)
                 if instances is not None:
                     found.add(source.resolve().relative_to(folder).as_posix(), image.shape[:2], objects)
             else:

@@ -66,8 +66,8 @@ def find_masks(
         labels = segmenter.labels
         wanted = check_classes(labels.names[1:] if classes is None else classes, labels)
         if len(wanted) == 1 and isinstance(segmenter, InstanceSegmenter):
-            found = segmenter.detect(image)
-            masks, indices = _instances(found, wanted[0]), {0, *found.labels[found.scores >= SCORE].tolist()}
+            found = segmenter.detect(image, score=SCORE)
+            masks, indices = _instances(found, wanted[0]), {0, *found.labels.tolist()}
         else:
             part_map = segmenter.segment(image)
             masks, indices = (

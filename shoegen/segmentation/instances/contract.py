@@ -59,5 +59,8 @@ class InstanceNet(nn.Module, ABC):
         """The terms `LOSSES` of a batch, in training mode: their sum is what training descends on."""
 
     @abstractmethod
-    def detect(self, images: list[Tensor]) -> list[Detections]:
-        """The objects of each picture, in evaluation mode."""
+    def detect(self, images: list[Tensor], *, score: float = 0.0) -> list[Detections]:
+        """The objects of each picture, in evaluation mode.
+
+        score: those below it, or below the configuration's, are left out before their masks are drawn.
+        """

@@ -40,15 +40,15 @@ class InstanceSegmenter(TrainedSegmenter):
         return build_instance_net(config)
 
     @torch.inference_mode()
-    def detect(self, image: np.ndarray) -> Detections:
-        """The objects of a picture (H, W, 3) uint8, best first, in its own pixels.
+    def detect(self, image: np.ndarray, *, score: float = 0.0) -> Detections:
+        """The objects of a picture (H, W, 3) uint8 of at least this score, best first, in its own pixels.
 
         Raises:
             DataError: it has another shape or type.
         """
         if image.ndim != 3:
             raise DataError(f"got an array {image.shape}, expected one picture: uint8 (H, W, 3)")
-        return self._detect(as_tensor(image)[0])
+        return self._detect(as_tensor(image)[0], score)
 
     @torch.inference_mode()
     def segment(
@@ -80,11 +80,11 @@ class InstanceSegmenter(TrainedSegmenter):
             for new, old in zip(wanted, own, strict=True)
         )
         for part_map, image in zip(part_maps, tensor):
-            part_map[:] = draw(self._detect(image), own, score)[rows][:, columns]
+            part_map[:] = draw(self._detect(image, score), own, score)[rows][:, columns]
         return part_maps[0] if isinstance(images, np.ndarray) and images.ndim == 3 else part_maps
 
-    def _detect(self, image: torch.Tensor) -> Detections:
-        return self.net.detect([image.to(self.device)])[0]
+    def _detect(self, image: torch.Tensor, score: float) -> Detections:
+        return self.net.detect([image.to(self.device)], score=score)[0]
 
 
 def draw(found: Detections, size: tuple[int, int], score: float) -> np.ndarray:

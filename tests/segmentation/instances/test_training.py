@@ -232,6 +232,10 @@ def test_it_is_used_like_any_segmenter(segmenter, tmp_path):
     assert found.masks.shape[1:] == image.shape[:2]
     one = segmenter.segment(image, score=0.0)
     np.testing.assert_array_equal(one, draw(found, image.shape[:2], 0.0))
+    middle = float(np.median(found.scores))
+    best = segmenter.detect(image, score=middle)
+    assert best.scores.tolist() == [each for each in found.scores.tolist() if each > middle]
+    np.testing.assert_array_equal(best.masks, found.masks[: len(best)])
     many = segmenter.segment(np.stack([image] * 2), score=0.0)
     np.testing.assert_array_equal(many[1], one)
     assert segmenter.segment(image, size=(20, 30)).shape == (20, 30)

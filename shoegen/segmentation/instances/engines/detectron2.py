@@ -64,7 +64,8 @@ class Detectron2MaskRCNN(InstanceNet):
             return dict.fromkeys(LOSSES, torch.stack(learning).sum() * math.nan)
 
     @torch.inference_mode()
-    def detect(self, images: list[Tensor]) -> list[Detections]:
+    def detect(self, images: list[Tensor], *, score: float = 0.0) -> list[Detections]:
+        self.net.roi_heads.box_predictor.test_score_thresh = max(score, self.config.score)
         shown = []
         for image in images:
             height, width = image.shape[-2:]

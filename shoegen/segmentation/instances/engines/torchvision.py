@@ -83,6 +83,7 @@ class TorchvisionMaskRCNN(InstanceNet):
             box_detections_per_img=config.detections,
         )
         self.net.transform = _Fit(config)
+        self.config = config
 
     @property
     def encoder(self) -> nn.Module:
@@ -93,7 +94,8 @@ class TorchvisionMaskRCNN(InstanceNet):
         return {NAMES[name]: loss for name, loss in self.net(images, described).items()}
 
     @torch.inference_mode()
-    def detect(self, images: list[Tensor]) -> list[Detections]:
+    def detect(self, images: list[Tensor], *, score: float = 0.0) -> list[Detections]:
+        self.net.roi_heads.score_thresh = max(score, self.config.score)
         found = []
         for result in self.net(images):
             boxes, labels, scores, masks = (
