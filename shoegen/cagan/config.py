@@ -16,6 +16,8 @@ Size = tuple[int, int]
 
 LEVELS = 4  # times that the networks halve a picture
 MULTIPLE = 2**LEVELS
+MAX_SIDE = 2048
+MAX_CHANNELS = 4096
 GAN_LOSSES = ("log", "hinge", "square")
 D_NORMS = ("batch", "spectral")
 
@@ -42,10 +44,10 @@ class CaganConfig(JsonConfig):
         if not isinstance(self.resolution, int):
             height, width = self.resolution
             object.__setattr__(self, "resolution", height if height == width else (height, width))
-        if any(side < 2 * MULTIPLE or side % MULTIPLE for side in self.size):
+        if any(not 2 * MULTIPLE <= side <= MAX_SIDE or side % MULTIPLE for side in self.size):
             raise ConfigError(
-                f"resolution is {describe_size(self.size)}, expected multiples of {MULTIPLE} from {2 * MULTIPLE} on; "
-                "change --resolution"
+                f"resolution is {describe_size(self.size)}, expected multiples of {MULTIPLE} from {2 * MULTIPLE} to "
+                f"{MAX_SIDE}; change --resolution"
             )
         _check_channels(self.channels)
         if sorted(set(self.attention)) != sorted(self.attention) or not {*self.attention} <= {2, 3, 4}:
@@ -201,7 +203,7 @@ def override(config: TrainingConfig, **changes: Any) -> TrainingConfig:
 
 
 def _check_channels(channels: tuple[int, ...]) -> None:
-    if len(channels) != LEVELS or min(channels) < 1:
+    if len(channels) != LEVELS or not all(1 <= each <= MAX_CHANNELS for each in channels):
         raise ConfigError(
-            f"channels is {channels}, expected {LEVELS} numbers of at least 1, such as 64, 128, 256, 512"
+            f"channels is {channels}, expected {LEVELS} numbers from 1 to {MAX_CHANNELS}, such as 64, 128, 256, 512"
         )

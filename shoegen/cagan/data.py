@@ -226,6 +226,12 @@ class CaganData:
             self.notes += [f"--val: {note}" for note in self.held_out.notes]
             self.train, self.val = everything, np.arange(len(self.held_out.pairs))
             content.append(self.held_out.fingerprint)
+            own, others = (each.articles(range(len(each.pairs))) for each in (self.pairs, self.held_out))
+            if shared := [name for digest, name in others.items() if digest in own]:
+                self.notes.append(
+                    f"{len(shared)} articles of --val {config.val} are among those to learn from ({some(shared)}); "
+                    "validation flatters the model"
+                )
         if config.truth and not any(self.pairs.pairs[i].truth for i in self.train):
             raise ConfigError(
                 f"--truth-weight: got {config.truth:g}, but {config.data} has no true pictures of swaps; expected a "

@@ -157,12 +157,15 @@ class Swapper:
 
         Raises:
             DataError: a picture of another shape, type or aspect, or numbers of pictures that differ.
+            ConfigError: a batch below 1.
         """
         if not len(photos) == len(wearing) == len(articles):
             raise DataError(
                 f"got {len(photos)} photos, {len(wearing)} articles worn and {len(articles)} others; expected as many "
                 "of each"
             )
+        if batch < 1:
+            raise ConfigError(f"batch is {batch}, expected at least 1")
         for each in zip(photos, wearing, articles):
             self.check(*each)
         results: list[Swapped] = []
@@ -188,6 +191,7 @@ class Swapper:
                 or each.ndim != 3
                 or each.shape[2] != 3
                 or each.dtype != np.uint8
+                or not each.size
             ):
                 got = (
                     f"an array {each.shape} of {each.dtype}"

@@ -90,10 +90,13 @@ def command(
     if style is not None and style_seed is not None:
         raise ConfigError("got --style and --style-seed; give one of them")
     outputs = _plan(sources, out)
+    given = [*outputs, *(each for each in (style, labels, instances) if each)]
+    if instances is not None:
+        given += [instances / f"{source.stem}.png" for source in outputs]
     for path in outputs.values():
         image_format(path)
         check_writable(path)
-        refuse_overwriting("--out", path, [*outputs, *(each for each in (style, labels, instances) if each)])
+        refuse_overwriting("--out", path, given)
     painter = Painter.load(model, pick_device(device))
     z = None
     if style is not None:

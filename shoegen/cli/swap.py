@@ -128,16 +128,20 @@ def _read_jobs(path: Path) -> list[_Job]:
     needed = ("photo", "wearing", "with", "out")
     try:
         reader = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
-        columns = list(reader.fieldnames or ())
+        columns = [(each or "").strip().lower() for each in reader.fieldnames or ()]
+        reader.fieldnames = columns
         rows = [(reader.line_num, row) for row in reader]
     except OSError as error:
         raise DataError(f"--jobs: cannot read {path}: {error.strerror}; check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"--jobs {path} is no CSV file in UTF-8 ({error}); save it anew") from error
-    if missing := [name for name in needed if name not in columns]:
-        raise DataError(f"--jobs {path} lacks the column {missing[0]}; expected {', '.join(needed)}")
+    expected = f"expected {', '.join(needed)}, if wanted alpha_out"
+    if not {*needed} <= set(columns) or set(columns) - {*needed, "alpha_out"}:
+        raise DataError(f"--jobs {path} has the columns {', '.join(columns) or 'none'}; {expected}")
     jobs = []
     for line, row in rows:
+        if None in row or "\0" in "".join(filter(None, row.values())):
+            raise DataError(f"--jobs {path}: line {line} has more cells than columns, or a NUL; {expected}")
         cells = {name: (row.get(name) or "").strip() for name in (*needed, "alpha_out")}
         if empty := [name for name in needed if not cells[name]]:
             raise DataError(f"--jobs {path}: line {line} has no {empty[0]}; fill it in, or take the line out")

@@ -133,6 +133,8 @@ def _make_config(data: str, options: dict[str, Any]) -> TrainingConfig:
     preset, resolution = options.pop("preset"), options.pop("resolution")
     if preset not in PRESETS:
         raise ConfigError(f"--preset: got {preset!r}, expected {', '.join(PRESETS)}")
+    for name in ("lr_g", "lr_d"):
+        options[name.replace("lr", "learning_rate")] = options.pop(name)
     size = () if resolution is None else (parse_size("--resolution", resolution),)
     for name in ("channels", "d_channels", "sheets_at"):
         if options[name] is not None:

@@ -16,6 +16,8 @@ Norm = Literal["batch", "instance", "group", "none"]
 PerceptualNet = Literal["auto", "vgg19", "segmenter", "none"]
 MAX_CLASSES = 255  # the value 255 of a part map is `shoegen.data.labels.IGNORED`
 MAX_SIDE = 2048
+MAX_CHANNELS = 4096
+MAX_D_LAYERS = 8  # beyond, a patch is larger than any picture
 UPSAMPLINGS = {"normal": 5, "more": 6, "most": 7}
 """How often the generator doubles its features, by the published names."""
 
@@ -81,12 +83,11 @@ class SpadeConfig(JsonConfig):
             )
         for name in ("channels", "max_channels", "hidden", "z_dim", "encoder_channels"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(
-                    f"{name} is {value}, expected at least 1; change --{name.replace('_', '-')}"
-                )
+            if value is not None and not 1 <= value <= MAX_CHANNELS:
+                least = "at least 1" if value < 1 else f"at most {MAX_CHANNELS}"
+                raise ConfigError(f"{name} is {value}, expected {least}; change --{name.replace('_', '-')}")
         if self.modulation_kernel not in (1, 3):
-            raise ConfigError(f"modulation_kernel is {self.modulation_kernel}, expected 1 or 3")
+            raise ConfigError(f"--modulation-kernel: got {self.modulation_kernel}, expected 1 or 3")
         if self.channels < 2 and self.upsampling == "most":
             raise ConfigError(
                 "channels is 1, expected at least 2 where --upsampling is most; change --channels"
@@ -133,9 +134,13 @@ class DiscriminatorConfig(JsonConfig):
     scales: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("channels", "layers", "scales"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"discriminator {name} is {getattr(self, name)}, expected at least 1")
+        for name, option, most in (
+            ("channels", "--d-channels", MAX_CHANNELS),
+            ("layers", "--d-layers", MAX_D_LAYERS),
+            ("scales", "--scales", MAX_D_LAYERS),
+        ):
+            if not 1 <= getattr(self, name) <= most:
+                raise ConfigError(f"{option}: got {getattr(self, name)}, expected 1 to {most}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +206,11 @@ class TrainingConfig(LoopConfig):
                 raise ConfigError(
                     f"--{name.replace('_', '-')}: got {getattr(self, name):g}, expected at least 0"
                 )
+        most = (max(self.model.size) - 1).bit_length()
+        if self.discriminator.scales > most:  # instance norm needs more than a single place
+            raise ConfigError(
+                f"--scales: got {self.discriminator.scales}, expected at most {most}: the last one would see a single pixel"
+            )
         if self.perceptual_net not in get_args(PerceptualNet):
             raise ConfigError(
                 f"--perceptual-net: got {self.perceptual_net!r}, expected {_or(get_args(PerceptualNet))}"

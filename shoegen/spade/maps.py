@@ -135,6 +135,8 @@ class MappedPictures(PictureFiles):
         self._labels = labels
         self.maps: PictureFiles = self if maps is None else PictureFiles(maps)
         if self.maps is self:
+            used = {self.part_map(picture) for picture in self.pictures}
+            self.unused = [name for name in self._part_maps.values() if name not in used]
             return
         # A whole data set is taken for its masks.
         masks = [mask for name in self.maps.pictures if (mask := self.maps.part_map(name))]

@@ -141,7 +141,7 @@ class Painter:
         """
         if self.encoder is None:
             raise ConfigError("the model has no style encoder; leave out --style")
-        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
             raise DataError(
                 f"got a style {picture.shape} of {picture.dtype}, expected a picture: uint8 (H, W, 3)"
             )
@@ -158,9 +158,11 @@ class Painter:
         """
         if self.config.z_dim is None:
             raise ConfigError("the model was trained without styles; leave out --style-seed")
-        if not 0 <= seed < 2**63:
+        if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
             raise ConfigError(f"--style-seed: got {seed}, expected a whole number from 0 on")
-        return torch.randn(self.config.z_dim, generator=torch.Generator().manual_seed(seed)).to(self.device)
+        return torch.randn(self.config.z_dim, generator=torch.Generator().manual_seed(int(seed))).to(
+            self.device
+        )
 
     # ---- painting ----
 
@@ -181,6 +183,10 @@ class Painter:
             DataError: a value, colour or class that the model does not know, or another aspect ratio under "strict".
         """
         labels = labels or self.labels
+        if not isinstance(part_map, np.ndarray):
+            raise DataError(
+                f"got a part map of type {type(part_map).__name__}, expected an array; read files first"
+            )
         if part_map.ndim == 3 and part_map.dtype == np.uint8:
             part_map = decode_colors(encode_png(part_map), labels)
         elif (
@@ -284,6 +290,10 @@ class Painter:
             return torch.zeros(1, self.config.z_dim, device=self.device)
         if isinstance(style, np.ndarray):
             return self.encode(style)[None]
+        if not isinstance(style, Tensor):
+            raise DataError(
+                f"got a style of type {type(style).__name__}, expected a picture or z; read files first"
+            )
         if style.shape != (self.config.z_dim,):
             raise ConfigError(f"got a style {tuple(style.shape)}, expected ({self.config.z_dim},)")
         return style[None].to(self.device, torch.float32)

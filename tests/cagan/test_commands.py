@@ -73,7 +73,7 @@ def test_many_swaps_at_a_time(tiny_run, scene, tmp_path):
     assert "--photo has no effect with --jobs" in fails("swap", "--jobs", jobs, "--photo", scene[0])
     assert "--with has no effect with --jobs" in fails("swap", "--jobs", jobs, "--with", scene[0])
     for text, message in [
-        ("photo,wearing,with\n", "lacks the column out; expected photo, wearing, with, out"),
+        ("photo,wearing,with\n", "has the columns photo, wearing, with; expected photo, wearing, with, out"),
         ("photo,wearing,with,out\n", "has no rows"),
         ("photo,wearing,with,out\na,b,,d.png\n", "line 2 has no with"),
         ("photo,wearing,with,out\nphoto.png,worn.png,other.png,photo.png\n", "would overwrite"),
@@ -145,3 +145,34 @@ def test_data_that_cannot_be_used_is_one_line(pairs, tmp_path):
     assert "left out: articles/04.png" in text
     assert "--lr-g" in fails("train-cagan", "--out", tmp_path / "run", "--resume", "--lr-g", 1)
     assert "no run in" in fails("train-cagan", "--out", tmp_path / "run", "--resume")
+
+
+def test_learning_rates_are_those_asked_for(pairs, tmp_path):
+    out = tmp_path / "run"
+    assert "--lr-d" in fails(*options(pairs, out, **{"--lr-d": "nan"}))
+    run(*options(pairs, out, **{"--lr-g": 0.001, "--lr-d": 0.002}))
+    kept = json.loads((out / "config.json").read_text())
+    assert (kept["learning_rate_g"], kept["learning_rate_d"]) == (0.001, 0.002)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "photo;wearing;with;out",
+            "has the columns photo;wearing;with;out; expected photo, wearing, with, out",
+        ),
+        ("photo,wearing,with,out,alpha\na,b,c,d,e", "if wanted alpha_out"),
+        ("photo,wearing,with,out\na,b,c,d,e", "line 2 has more cells than columns"),
+        ("photo,wearing,with,out\na,b,c,d\0.png", "a NUL"),
+    ],
+)
+def test_jobs_of_other_columns(tmp_path, text, message):
+    (tmp_path / "jobs.csv").write_text(text)
+    assert message in fails("swap", "--jobs", tmp_path / "jobs.csv")
+
+
+def test_columns_may_have_blanks_and_capitals(scene, tiny_run, tmp_path):
+    (tmp_path / "jobs.csv").write_text(f"Photo, Wearing, With, Out\n{', '.join(map(str, scene))}, made.png\n")
+    run("swap", "--jobs", tmp_path / "jobs.csv", "--model", tiny_run)
+    assert (tmp_path / "made.png").exists()

@@ -35,8 +35,10 @@ def test_override_reaches_both_networks():
     ("changes", "message"),
     [
         ({"resolution": 40}, "expected multiples of 16"),
-        ({"resolution": (64, 16)}, "16x64 px, expected multiples of 16 from 32 on; change --resolution"),
+        ({"resolution": (64, 16)}, "16x64 px, expected multiples of 16 from 32 to 2048; change --resolution"),
+        ({"resolution": 16384}, "--resolution"),
         ({"channels": (8, 8)}, "expected 4 numbers"),
+        ({"channels": (10**6, 8, 8, 8)}, "expected 4 numbers from 1 to 4096"),
         ({"attention": (1,)}, "attention"),
         ({"attention": (4, 4)}, "attention"),
         ({"head": -1}, "head"),

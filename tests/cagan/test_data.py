@@ -180,7 +180,9 @@ def test_too_few_articles(tmp_path):
     two = write_pairs(tmp_path / "two", 2)
     with pytest.raises(DataError, match=r"2 articles: the training needs two and the validation one more"):
         CaganData(tiny_config(two))
-    assert len(CaganData(tiny_config(two, val=str(two))).train) == 2
+    data = CaganData(tiny_config(two, val=str(two)))
+    assert len(data.train) == 2
+    assert "2 articles of --val" in data.notes[0]
     with pytest.raises(DataError, match=r"--val .* has a single article"):
         CaganData(tiny_config(two, val=str(single)))
 

@@ -161,6 +161,7 @@ def test_models_that_are_none(tmp_path):
         (scene(32, 48), scene(32, 48), scene(32, 48), "the model takes pictures of the aspect of 32 px"),
         (scene(32, 32)[..., 0], scene(32, 32), scene(32, 32), r"the photo: got an array \(32, 32\) of uint8"),
         (scene(32, 32), scene(32, 32) / 255, scene(32, 32), "the article worn: got an array .* of float64"),
+        (scene(32, 32)[:0], scene(32, 32), scene(32, 32), r"the photo: got an array \(0, 32, 3\)"),
         (scene(32, 32), scene(32, 32), None, "the other article: got NoneType, expected a picture"),
     ],
 )
@@ -172,5 +173,7 @@ def test_pictures_that_do_not_fit(photo, wearing, other, message):
 def test_as_many_of_each():
     with pytest.raises(DataError, match="got 1 photos, 2 articles worn and 1 others"):
         swapper().swap_all([scene(32, 32)], [scene(32, 32)] * 2, [scene(32, 32)])
+    with pytest.raises(ConfigError, match="batch is -1"):
+        swapper().swap_all(*[[scene(32, 32)]] * 3, batch=-1)
     with pytest.raises(ConfigError, match="--device"):
         swap(scene(32, 32), scene(32, 32), scene(32, 32), device="tpu")

@@ -237,6 +237,10 @@ def test_paint_says_what_is_wrong(tiny_run, photos, drawn, tmp_path):
     assert "several part maps need a folder" in refuses(drawn)
     assert "would overwrite" in refuses(one, to=one)
     assert "would overwrite" in refuses(drawn, to=drawn)
+    (tmp_path / "numbers").mkdir()
+    assert "would overwrite" in refuses(
+        one, "--instances", tmp_path / "numbers", to=tmp_path / "numbers" / one.name
+    )
     assert "got the suffix '.xyz'" in refuses(one, to=tmp_path / "out.xyz")
     assert "no painter at" in fails("paint", one, "--model", tmp_path / "x", "--out", out)
     assert "a mask of colours is an 8-bit RGB PNG, got JPEG RGB" in refuses(photos / "shoe1.jpg")

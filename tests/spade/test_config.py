@@ -70,7 +70,8 @@ def test_sizes_that_follow():
         ({"encoder_norm": "layer"}, "--encoder-norm"),
         ({"z_dim": 0}, "--z-dim"),
         ({"hidden": 0}, "--hidden"),
-        ({"modulation_kernel": 5}, "expected 1 or 3"),
+        ({"max_channels": 10**6}, "max_channels is 1000000, expected at most 4096; change --max-channels"),
+        ({"modulation_kernel": 5}, "--modulation-kernel: got 5, expected 1 or 3"),
         ({"channels": 1, "upsampling": "most", "resolution": 128}, "--channels"),
         ({"norm": "instance", "resolution": 32}, "--norm instance"),
         ({"z_dim": None, "styled": True}, "--z-dim"),
@@ -96,6 +97,10 @@ def test_model_errors_name_what_to_change(values, message):
             "--perceptual-net: got 'vgg16', expected auto, vgg19, segmenter or none",
         ),
         ({"val_share": 1.0}, "--val-share"),
+        (
+            {"model": SpadeConfig(resolution=64), "discriminator": DiscriminatorConfig(scales=7)},
+            "--scales: got 7, expected at most 6",
+        ),
         ({"seed": -1}, "--seed"),
     ],
 )
@@ -105,8 +110,13 @@ def test_training_errors_name_what_to_change(values, message):
 
 
 def test_discriminator_errors():
-    with pytest.raises(ConfigError, match="layers is 0"):
-        DiscriminatorConfig(layers=0)
+    for name, value, option in (
+        ("layers", 0, "--d-layers"),
+        ("scales", 20, "--scales"),
+        ("channels", 0, "--d-"),
+    ):
+        with pytest.raises(ConfigError, match=option):
+            DiscriminatorConfig(**{name: value})
 
 
 def test_batch_is_shared_alike():

@@ -64,6 +64,15 @@ def test_maps_apart_from_the_pictures_are_found_by_name(apart):
     assert len(open_apart(apart, val_share=0.5).val) == 2
 
 
+def test_masks_of_a_data_set_without_a_picture_are_mentioned(tmp_path):
+    for i, name in enumerate(["a.png", "b.png", "c.png"]):
+        write_image(tmp_path / "images" / name, picture(i))
+        write_part_map(tmp_path / "masks" / name, part_map(i), LABELS)
+    (tmp_path / "labels.json").write_text(json.dumps(LABELS.to_json()))
+    (tmp_path / "images" / "c.png").unlink()
+    assert SpadeData(tiny_training(tmp_path)).notes[-1] == "1 part maps have no picture (masks/c.png)"
+
+
 def test_the_masks_of_a_whole_data_set_are_maps_too(shoes):
     assert SpadeData(tiny_training(shoes, maps=str(shoes))).dataset.has_part_maps
 
