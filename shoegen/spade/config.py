@@ -209,7 +209,8 @@ class TrainingConfig(LoopConfig):
         most = (max(self.model.size) - 1).bit_length()
         if self.discriminator.scales > most:  # instance norm needs more than a single place
             raise ConfigError(
-                f"--scales: got {self.discriminator.scales}, expected at most {most}: the last one would see a single pixel"
+                f"--scales: got {self.discriminator.scales}, expected at most {most}: the last one would see a single "
+                "pixel"
             )
         if self.perceptual_net not in get_args(PerceptualNet):
             raise ConfigError(

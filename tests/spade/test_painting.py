@@ -152,7 +152,7 @@ def test_styles_that_cannot_be_are_refused(painter, part_map, shoe):
         painter.paint(part_map, "photo.jpg")
     with pytest.raises(DataError, match="a part map of type list"):
         painter.paint(part_map.tolist())
-    with pytest.raises(ConfigError, match="--style-seed: got 1.5"):
+    with pytest.raises(ConfigError, match=r"--style-seed: got 1\.5"):
         painter.random_style(1.5)
     plain = new_painter(z_dim=None, styled=False)
     assert plain.paint(part_map).shape == (32, 64, 3)
