@@ -104,10 +104,10 @@ def to_millimetres(value: float, shoe_length: float = 265.0) -> float:
     return value * shoe_length
 
 
-def is_one_shoe(part_map: np.ndarray, labels: LabelMap = SHOE_PARTS) -> bool:
-    """Whether 97 % of all that is not background is one connected piece with a sole and an upper."""
+def is_one_shoe(part_map: np.ndarray, labels: LabelMap = SHOE_PARTS, *, share: float = 0.97) -> bool:
+    """Whether this share of all that is not background is one connected piece with a sole and an upper."""
     shoe = _Shoe.find(part_map, labels)
-    if shoe is None or shoe.area < 0.97 * np.count_nonzero(part_map != labels.index("background")):
+    if shoe is None or shoe.area < share * np.count_nonzero(part_map != labels.index("background")):
         return False
     return all(mask.sum() >= 0.02 * shoe.area for mask in (shoe.sole, shoe.upper))
 

@@ -39,6 +39,9 @@ class JsonConfig:
             ) from error
 
 
+MAX_BATCH = 2**16
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoopConfig(JsonConfig):
     """What the configuration of every training has.
@@ -64,13 +67,15 @@ class LoopConfig(JsonConfig):
                 raise ConfigError(
                     f"--{name.replace('_', '-')}: got {getattr(self, name)}, expected at least 1"
                 )
-        if self.images < 1:
-            raise ConfigError(f"images is {self.images}, expected at least 1; change --images")
+        if not 1 <= self.images <= 10**12:
+            raise ConfigError(f"images is {self.images}, expected 1 to 10¹²; change --images")
         if self.batch < self.LEAST_SHARE:
             needs = " (batch normalisation needs two)" if self.LEAST_SHARE == 2 else ""
             raise ConfigError(
                 f"batch is {self.batch}, expected at least {self.LEAST_SHARE}{needs}; change --batch"
             )
+        if self.batch > MAX_BATCH:
+            raise ConfigError(f"batch is {self.batch}, expected at most {MAX_BATCH}; change --batch")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed is {self.seed}, expected 0 to 2³² − 1; change --seed")
 

@@ -219,6 +219,8 @@ def _read_source(source: Source, name: str | None) -> tuple[bytes, str]:
     if isinstance(source, bytes):
         return source, name or "the picture"
     if isinstance(source, str | Path):
+        if Path(source).is_fifo():  # reading would wait for ever
+            raise DataError(f"cannot read {name or source}: it is a pipe; expected a file")
         try:
             return Path(source).read_bytes(), name or str(source)
         except OSError as error:

@@ -107,7 +107,10 @@ class LabelMap:
             raise DataError(f"cannot read {name}: {error.strerror}; check the path") from error
         except (ValueError, RecursionError) as error:
             raise DataError(f"{name} is not JSON ({error}); expected a list of class names") from error
-        return cls.from_json(value)
+        try:
+            return cls.from_json(value)
+        except DataError as error:
+            raise DataError(f"{name}: {str(error).removeprefix('labels: ')}") from error
 
     def to_json(self) -> list[dict[str, Any]]:
         """The inverse of `from_json`."""

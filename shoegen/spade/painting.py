@@ -23,6 +23,7 @@ from shoegen.data.images import (
 )
 from shoegen.data.labels import SHOE_PARTS, LabelMap
 from shoegen.errors import ConfigError, DataError, FileFormatError
+from shoegen.measure import is_one_shoe
 from shoegen.segmentation.parts import PartSegmenter
 from shoegen.spade.config import SpadeConfig
 from shoegen.spade.maps import boundaries, number_instances, read_map
@@ -35,6 +36,7 @@ BEST_FILE = "best.safetensors"
 DEFAULT_PATH = Path(__file__).parent.parent / "assets" / MODEL_FILE
 KIND = "spade"
 LEAST_SHOE = 0.01  # of a style picture
+ONE_PIECE = 0.8  # of what is found in it
 
 Style = np.ndarray | Tensor
 """A picture (H, W, 3) uint8, or z (z_dim,)."""
@@ -312,7 +314,8 @@ def check_style(painter: Painter, picture: np.ndarray, name: str) -> None:
     if painter.labels.names != SHOE_PARTS.names:
         return
     part_map = PartSegmenter.load(device=painter.device).segment(picture)
-    if np.count_nonzero(part_map) < LEAST_SHOE * part_map.size:
+    enough = np.count_nonzero(part_map) >= LEAST_SHOE * part_map.size
+    if not (enough and is_one_shoe(part_map, share=ONE_PIECE)):
         raise DataError(
             f"{name}: no shoe is found in it; give a picture of a single shoe from the side, before a plain background"
         )

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -203,6 +204,9 @@ class TestReadImage:
             read_image(tmp_path)
         with pytest.raises(DataError, match="null byte"):
             read_image("a\0b")
+        os.mkfifo(tmp_path / "pipe.png")
+        with pytest.raises(DataError, match="it is a pipe"):
+            read_image(tmp_path / "pipe.png")
 
     def test_name_in_errors(self):
         with pytest.raises(DataError, match=r"cannot read upload 3: the file is empty"):

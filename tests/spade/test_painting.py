@@ -184,6 +184,8 @@ def test_a_style_without_a_shoe_is_refused(painter, shoe):
     check_style(painter, shoe, "it")
     with pytest.raises(DataError, match=r"^sky.jpg: no shoe is found in it"):
         check_style(painter, np.full((64, 64, 3), 250, np.uint8), "sky.jpg")
+    with pytest.raises(DataError, match="no shoe is found"):
+        check_style(painter, np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8), "noise.png")
     check_style(new_painter(LABELS), np.full((64, 64, 3), 250, np.uint8), "it")  # not of shoes
 
 
