@@ -91,6 +91,11 @@ def test_detections_are_in_the_pictures_own_pixels(config):
         assert set(found.labels.tolist()) <= {1, 2}
 
 
+def test_features_of_one_pixel_are_normalised_too(config):
+    net = build_instance_net(replace(config, resolution=32, score=0.0)).eval()
+    assert len(net.detect([torch.rand(3, 32, 32)])[0])
+
+
 def test_what_may_be_found_is_bounded(config):
     net = build_instance_net(replace(config, score=0.99)).eval()
     (found,) = net.detect([scene()[0]])

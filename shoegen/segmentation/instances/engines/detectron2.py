@@ -225,7 +225,10 @@ def _scaled(channels: int, config: MaskRCNNConfig) -> int:
 
 
 def _group_norm(channels: int) -> nn.Module:
-    return nn.GroupNorm(math.gcd(32, channels), channels)
+    groups = math.gcd(32, channels)
+    if groups == channels > 1:  # of single channels, whose single pixel would have no variance
+        groups //= 2
+    return nn.GroupNorm(groups, channels)
 
 
 # ---- its surroundings ----

@@ -120,7 +120,10 @@ def _norm(config: MaskRCNNConfig) -> Callable[..., nn.Module]:
 
 
 def _group_norm(channels: int) -> nn.Module:
-    return nn.GroupNorm(math.gcd(32, channels), channels)
+    groups = math.gcd(32, channels)
+    if groups == channels > 1:  # of single channels, whose single pixel would have no variance
+        groups //= 2
+    return nn.GroupNorm(groups, channels)
 
 
 class _Fit(GeneralizedRCNNTransform):
