@@ -52,7 +52,7 @@ def taught():
     image, target = scene()
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3)
     totals = []
-    for _ in range(40):
+    for _ in range(60):
         loss = sum(net.losses([image], [target]).values())
         optimizer.zero_grad()
         loss.backward()
