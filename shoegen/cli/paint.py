@@ -189,9 +189,12 @@ def _plan(sources: tuple[Path, ...], out: Path) -> dict[Path, Path]:
     """The file to write for each part map: `out` itself for a single one, else one of its name in that folder."""
     from shoegen.spade.maps import OVERLAY
 
-    maps = [
-        path for path in find_pictures(sources) if path in sources or not path.stem.endswith(OVERLAY)
-    ]  # those that `shoegen segment --overlay` leaves beside
+    # Of a data set the maps alone, and nothing that `shoegen segment --overlay` leaves beside them.
+    places = tuple(
+        each / "masks" if (each / "masks").is_dir() and (each / "images").is_dir() else each
+        for each in sources
+    )
+    maps = [path for path in find_pictures(places) if path in places or not path.stem.endswith(OVERLAY)]
     if len(sources) == 1 and sources[0].is_file() and out.suffix and not out.is_dir():
         return {maps[0]: out}
     if out.is_file() or out.suffix:

@@ -268,6 +268,14 @@ def test_a_folder_is_painted_whole_or_not_at_all(tiny_run, drawn, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"index.png", "colour.png"}
 
 
+def test_the_maps_of_a_data_set_are_painted_not_its_pictures(tiny_run, drawn, tmp_path):
+    data = tmp_path / "data"
+    write_image(data / "images" / "1.png", np.full((32, 32, 3), 8, np.uint8))
+    shutil.copytree(drawn, data / "masks")
+    run("paint", data, "--model", tiny_run, "--out", tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"index.png", "colour.png"}
+
+
 def test_a_run_goes_on_after_it_was_moved(tiny_run, shoes, tmp_path):
     out, data = shutil.copytree(tiny_run, tmp_path / "moved"), shutil.copy(shoes, tmp_path / "data.zip")
     run("train-spade", "--resume", "--data", data, "--out", out)
