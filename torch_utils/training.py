@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -77,10 +78,7 @@ class Learner(ABC):
     MODEL_FILE: ClassVar[str]  # what a run is for, in its folder
     UNIT: ClassVar[tuple[str, int]] = ("images", 1)  # of progress, and how many images it is
     STATEFUL: ClassVar[tuple[str, ...]]  # attributes with a state of their own
-    PLAIN: ClassVar[tuple[str, ...]] = (
-        "images",
-        "steps",
-    )  # attributes that are part of the state as they are
+    PLAIN: ClassVar[tuple[str, ...]] = ("images", "steps")  # attributes that are a part of it as they are
 
     config: Any
     updates: Sequence[SafeUpdates]
@@ -144,7 +142,7 @@ class Learner(ABC):
         return None
 
     def check_resumable(self) -> None:
-        """Whether there is something to go on with.
+        """Checks that there is something to go on with.
 
         Raises:
             ConfigError: says what to change.
@@ -177,8 +175,11 @@ class Learner(ABC):
         return self.images // every > (self.images - self.config.batch) // every
 
     def figures(self) -> dict[str, float]:
-        """What happened since the last report, in this process."""
-        figures = {name: value for name, value in self.means.take().items() if math.isfinite(value)}
+        """What happened since the last report, over all processes that saw it."""
+        seen = self.world.gather(self.means.take())
+        names = dict.fromkeys(name for own in seen for name in own)
+        means = {name: fmean(own[name] for own in seen if name in own) for name in names}
+        figures = {name: value for name, value in means.items() if math.isfinite(value)}
         figures["learning_rate"] = self.updates[0].optimizer.param_groups[0]["lr"]
         figures["nonfinite_updates"] = float(sum(self.nonfinite.values()))
         figures["peak_memory_gb"] = peak_memory_gb(self.device)
@@ -302,7 +303,7 @@ def train(
         if world.is_first:
             check_new_run(out)
         config.check_batch(world.size)
-        place = pick_device(device)
+        place = _place(device, world)
         data = kind.open(config, world)
         learner, notes = kind.begin(config, data, place, world)
         notes = [*kind.notes(learner, data), *notes]
@@ -354,7 +355,7 @@ def _resume(
         kind = kinds[names.index(name)]
         config = kind.change(kind.CONFIG.from_dict(values), changes)
         config.check_batch(world.size)
-        place = pick_device(device)
+        place = _place(device, world)
         data = kind.open(config, world)
         if state is None:
             learner, notes = kind.begin(config, data, place, world)
@@ -371,6 +372,14 @@ def _resume(
             run.keep_config(learner.config.to_dict())
         owed = bool(state and state.get("owed"))
         return _run(learner, data, run, [*kind.notes(learner, data), *notes], owed=owed)
+
+
+def _place(device: str, world: World) -> torch.device:
+    """Where this process trains: of several processes on one machine each on a GPU of its own."""
+    place = pick_device(device)
+    if world.size > 1 and place.type == "cuda":
+        return torch.device("cuda", world.local_rank)
+    return place
 
 
 def _kind_of_run(out: str | Path, names: list[str]) -> str:

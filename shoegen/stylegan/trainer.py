@@ -317,11 +317,7 @@ class Trainer(Learner):
     # ---- what the loop asks for ----
 
     def figures(self) -> dict[str, float]:
-        """What happened since the last report, over all processes."""
-        own = self.means.take()
-        means = self.world.add(torch.tensor(list(own.values()), dtype=torch.float64)) / self.world.size
-        found = {name: value for name, value in zip(own, means.tolist(), strict=True) if math.isfinite(value)}
-        return {**found, "augment_p": self.augment_control.p, **super().figures()}
+        return {**super().figures(), "augment_p": self.augment_control.p}
 
     def describe(self, figures: dict[str, float]) -> str:
         def value(name: str, form: str) -> str:
