@@ -7,7 +7,7 @@ from safetensors import safe_open
 
 import shoegen
 from shoegen.cli import main
-from shoegen.stylegan import legacy, training
+from shoegen.stylegan import legacy, trainer
 from shoegen.stylegan.config import DiscriminatorConfig, TrainingConfig
 from shoegen.stylegan.legacy import read_network
 from shoegen.stylegan.networks import Discriminator
@@ -83,7 +83,7 @@ def checkpoint(tmp_path):
 
 def test_our_own_checkpoint(checkpoint, tmp_path):
     path, generator, averaged, discriminator = checkpoint
-    assert legacy.KIND == training.KIND
+    assert legacy.KIND == trainer.KIND
     assert shoegen.load(path, device="cpu").hash == averaged.hash()
     assert read_network(path, "g").network.hash() == generator.hash()
     result = run(path, "--network", "d", "--out", tmp_path / "d.safetensors")

@@ -150,7 +150,7 @@ def test_what_cannot_be_scored_is_not_the_best_for_long():
 def test_the_state_of_another_training_is_refused():
     with pytest.raises(FileFormatError, match="expected 'segmenter'"):
         new_trainer().load_state_dict({"kind": "stylegan"})
-    with pytest.raises(FileFormatError, match="of another network"):
+    with pytest.raises(FileFormatError, match="of other networks"):
         new_trainer().load_state_dict(new_trainer("densenet").state_dict())
 
 

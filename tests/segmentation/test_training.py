@@ -265,7 +265,7 @@ def test_a_data_set_that_changed_is_noticed(tiny_run, tmp_path):
 def test_checkpoint_of_another_network(tiny_run, shoes):
     config = tiny_segmenter_training(str(shoes))
     trainer, _ = new_trainer(replace(config, model=replace(config.model, decoder_channels=(16, 8, 4))))
-    with pytest.raises(FileFormatError, match="another network"):
+    with pytest.raises(FileFormatError, match="other networks"):
         trainer.load_state_dict(load_checkpoint(latest_checkpoint(tiny_run)))
 
 
