@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import click
@@ -88,3 +88,26 @@ def refuse_with_resume(ctx: click.Context, allowed: Collection[str] = ()) -> Non
         raise ConfigError(
             f"--resume keeps the options of the run, got {', '.join(ignored)} too; leave them out"
         )
+
+
+def resume_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--resume and --dry-run, which every training has."""
+    resume = click.option(
+        "--resume", is_flag=True, help="Go on with the run in --out, exactly where its last checkpoint is."
+    )
+    dry_run = click.option(
+        "--dry-run", is_flag=True, help="Check everything, print the configuration, and write nothing."
+    )
+    return resume(dry_run(command))
+
+
+def process_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--device and --start-seconds, which every training has."""
+    device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+    start_seconds = click.option(
+        "--start-seconds",
+        default=120.0,
+        show_default=True,
+        help="How long several processes wait for one another at the start.",
+    )
+    return device(start_seconds(command))

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shoegen.cli._options import parse_integers, parse_size, refuse_with_resume
+from shoegen.cli._options import (
+    parse_integers,
+    parse_size,
+    process_options,
+    refuse_with_resume,
+    resume_options,
+)
 from shoegen.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,10 +41,7 @@ if TYPE_CHECKING:
     "--images", type=int, help="How many photos to show in all, a batch in an iteration.  [default: 144000]"
 )
 @click.option("--batch", type=int, help="Photos per iteration, over all processes.  [default: 16]")
-@click.option(
-    "--resume", is_flag=True, help="Go on with the run in --out, exactly where its last checkpoint is."
-)
-@click.option("--dry-run", is_flag=True, help="Check everything, print the configuration, and write nothing.")
+@resume_options
 # The networks.
 @click.option("--channels", help="Of the generator after each of four halvings.  [default: 64,128,256,512]")
 @click.option("--d-channels", help="Of the discriminator.  [default: 64,128,256,512]")
@@ -75,13 +78,7 @@ if TYPE_CHECKING:
     "--seed", type=int, help="Of the split, the weights, the order, the other articles.  [default: 0]"
 )
 @click.option("--skip-bad", is_flag=True, help="Leave out pairs that cannot be used.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option(
-    "--start-seconds",
-    default=120.0,
-    show_default=True,
-    help="How long several processes wait for one another at the start.",
-)
+@process_options
 @click.pass_context
 def command(
     ctx: click.Context,

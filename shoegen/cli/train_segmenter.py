@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from shoegen.cli._options import parse_numbers, parse_size, refuse_with_resume, refuse_without_effect
+from shoegen.cli._options import (
+    parse_numbers,
+    parse_size,
+    process_options,
+    refuse_with_resume,
+    refuse_without_effect,
+    resume_options,
+)
 from shoegen.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,10 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--images", type=int, help="How many pictures to show in all.  [default: 60000; maskrcnn 20000]"
 )
-@click.option(
-    "--resume", is_flag=True, help="Go on with the run in --out, exactly where its last checkpoint is."
-)
-@click.option("--dry-run", is_flag=True, help="Check everything, print the configuration, and write nothing.")
+@resume_options
 @click.option(
     "--lr-find", is_flag=True, help="Only try learning rates: lr_find.png and lr_find.json in --out."
 )
@@ -130,13 +134,7 @@ if TYPE_CHECKING:
     "--seed", default=0, show_default=True, help="Of the split, the weights, the order, the augmentation."
 )
 @click.option("--skip-bad", is_flag=True, help="Leave out pictures that cannot be read.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option(
-    "--start-seconds",
-    default=120.0,
-    show_default=True,
-    help="How long several processes wait for one another at the start.",
-)
+@process_options
 @click.pass_context
 def command(
     ctx: click.Context,

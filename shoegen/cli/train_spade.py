@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shoegen.cli._options import parse_size, refuse_with_resume, refuse_without_effect
+from shoegen.cli._options import (
+    parse_size,
+    process_options,
+    refuse_with_resume,
+    refuse_without_effect,
+    resume_options,
+)
 from shoegen.errors import ConfigError
 from shoegen.spade.config import PRESETS, UPSAMPLINGS, override  # no torch
 
@@ -44,10 +50,7 @@ OF_STYLE = ("z_dim", "styled", "encoder_channels", "encoder_norm", "kl")
     help="Run folder: settings, logs, checkpoints, samples, spade.safetensors and the best.safetensors.",
 )
 @click.option("--images", type=int, help="How many pictures to show in all. Default: the preset's.")
-@click.option(
-    "--resume", is_flag=True, help="Go on with the run in --out, exactly where its last checkpoint is."
-)
-@click.option("--dry-run", is_flag=True, help="Check everything, print the configuration, and write nothing.")
+@resume_options
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
@@ -123,13 +126,7 @@ OF_STYLE = ("z_dim", "styled", "encoder_channels", "encoder_norm", "kl")
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Of the split, the weights, the order, the styles."
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option(
-    "--start-seconds",
-    default=120.0,
-    show_default=True,
-    help="How long several processes wait for one another at the start.",
-)
+@process_options
 @click.pass_context
 def command(
     ctx: click.Context,

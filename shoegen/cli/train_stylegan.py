@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from shoegen.cli._options import parse_size, refuse_with_resume
+from shoegen.cli._options import parse_size, process_options, refuse_with_resume, resume_options
 from shoegen.errors import ConfigError
 from shoegen.stylegan.config import PRESETS, TrainingConfig, override  # no torch
 
@@ -22,10 +22,7 @@ ARCHITECTURES = click.Choice(["orig", "skip", "resnet"])
 )
 @click.option("--out", required=True, type=click.Path(), help="Run folder.")
 @click.option("--kimg", type=float, help="Thousands of pictures to show, all in all. Default: the preset's.")
-@click.option(
-    "--resume", is_flag=True, help="Go on with the run in --out, exactly where its last checkpoint is."
-)
-@click.option("--dry-run", is_flag=True, help="Check everything, print the configuration, and write nothing.")
+@resume_options
 # The pictures.
 @click.option(
     "--fit",
@@ -110,19 +107,12 @@ ARCHITECTURES = click.Choice(["orig", "skip", "resnet"])
     "--tf32/--no-tf32", default=False, show_default=True, help="Let GPUs round products to 10 bits."
 )
 @click.option("--channels-last/--channels-first", default=True, show_default=True, help="Memory format.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option(
     "--ops",
     type=click.Choice(["auto", "native", "reference"]),
     help="Compiled operations or plain PyTorch, as with `shoegen --ops`.",
 )
-@click.option(
-    "--start-seconds",
-    type=float,
-    default=120.0,
-    show_default=True,
-    help="How long several processes wait for one another at the start.",
-)
+@process_options
 @click.option("--seed", type=int, default=0, show_default=True)
 # What is kept and measured.
 @click.option("--snapshot-kimg", type=float, help="Kimg between checkpoints. Default: 4.")
