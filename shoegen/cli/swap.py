@@ -43,7 +43,7 @@ _PATH = click.Path(path_type=Path)
     "--model",
     default="default",
     show_default=True,
-    help="A cagan.safetensors, or a run folder; `default` ships with shoegen.",
+    help="A cagan.safetensors, or a run folder; `default` is the one that scripts/train_cagan.py makes.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.pass_context

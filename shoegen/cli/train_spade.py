@@ -58,7 +58,7 @@ OF_STYLE = ("z_dim", "styled", "encoder_channels", "encoder_norm", "kl")
     show_default=True,
     help="small: for CPU cores, at 128 px; paper256: as published.",
 )
-@click.option("--init-from", help="A spade.safetensors to start from; `default` is the shipped one.")
+@click.option("--init-from", help="A spade.safetensors to start from; `default` as for `shoegen paint`.")
 # The pictures.
 @click.option(
     "--fit",
