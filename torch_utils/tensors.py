@@ -58,6 +58,25 @@ def load_tensors(path: str | os.PathLike[str], *, kind: str) -> tuple[dict[str, 
     return tensors, metadata
 
 
+def find_model(path: str | os.PathLike[str], default: Path, what: str, command: str) -> Path:
+    """The file of a model that a user names.
+
+    Args:
+        path: a file, a run folder that holds one of the default's name, or "default".
+        default: where the one is that ships.
+        what: the model is, in words. command: that trains one.
+
+    Raises:
+        FileFormatError: there is none.
+    """
+    found = default if str(path) == "default" else Path(path)
+    if found.is_dir():
+        found = found / default.name
+    if not found.is_file():
+        raise FileFormatError(f"no {what} at {found}; train one with `shoegen {command}`, or give its path")
+    return found
+
+
 def kind_of(path: str | os.PathLike[str]) -> str | None:
     """The kind of a file that `save_tensors` wrote, or None for any other."""
     from safetensors import SafetensorError, safe_open

@@ -509,6 +509,20 @@ def moving_average(
 
     Args:
         average: a copy of the network.
+        images, half_life, batch, ramp: see `newest_share`.
+    """
+    share = newest_share(images, half_life, batch=batch, ramp=ramp)
+    with torch.no_grad():
+        for mean, parameter in zip(average.parameters(), network.parameters(), strict=True):
+            mean.lerp_(parameter, share)
+        for kept, buffer in zip(average.buffers(), network.buffers(), strict=True):
+            kept.copy_(buffer)
+
+
+def newest_share(images: int, half_life: float, *, batch: int, ramp: float | None = 0.05) -> float:
+    """What the newest weights have in a moving average over the images that were shown.
+
+    Args:
         images: shown so far.
         half_life: in images.
         batch: images of the step that was just taken.
@@ -517,12 +531,7 @@ def moving_average(
     """
     if ramp is not None:
         half_life = min(half_life, images * ramp)
-    beta = 0.5 ** (batch / max(half_life, 1e-8))
-    with torch.no_grad():
-        for mean, parameter in zip(average.parameters(), network.parameters(), strict=True):
-            mean.lerp_(parameter, 1 - beta)
-        for kept, buffer in zip(average.buffers(), network.buffers(), strict=True):
-            kept.copy_(buffer)
+    return 1 - 0.5 ** (batch / max(half_life, 1e-8))
 
 
 def linear_decay(shown: int, images: int, *, after: float = 0.5) -> float:

@@ -18,7 +18,7 @@ from shoegen.data.images import encode_png, fit_image, read_image, same_aspect, 
 from shoegen.errors import ConfigError, DataError, FileFormatError
 from shoegen.torch_utils.devices import pick_device
 from shoegen.torch_utils.pixels import from_pixels
-from shoegen.torch_utils.tensors import load_tensors, save_tensors
+from shoegen.torch_utils.tensors import find_model, load_tensors, save_tensors
 from shoegen.torch_utils.text import describe_size
 
 KIND = "cagan"
@@ -99,18 +99,12 @@ class Swapper:
 
     @classmethod
     def load(cls, path: str | Path = "default", device: str | torch.device = "cpu") -> Self:
-        """Reads a cagan.safetensors, also out of a run folder; "default" is the one in shoegen/assets/, if there is one.
+        """Reads a cagan.safetensors, also out of a run folder; "default" is the one in shoegen/assets/.
 
         Raises:
             FileFormatError: the file is not there, damaged, or of another kind.
         """
-        path = DEFAULT_PATH if str(path) == "default" else Path(path)
-        if path.is_dir():
-            path = path / MODEL_FILE
-        if not path.is_file():
-            raise FileFormatError(
-                f"no model to swap with at {path}; train one with `shoegen train-cagan`, or give its path"
-            )
+        path = find_model(path, DEFAULT_PATH, "model to swap with", "train-cagan")
         tensors, metadata = load_tensors(path, kind=KIND)
         try:
             net = Generator(CaganConfig.from_dict(metadata["config"]))

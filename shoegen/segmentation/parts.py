@@ -17,7 +17,7 @@ from shoegen.segmentation.config import NetConfig, SegmenterConfig
 from shoegen.segmentation.models import build_segmenter
 from shoegen.segmentation.overlay import Overlay
 from shoegen.torch_utils.pixels import from_pixels
-from shoegen.torch_utils.tensors import load_tensors, save_tensors
+from shoegen.torch_utils.tensors import find_model, load_tensors, save_tensors
 
 MODEL_FILE = "segmenter.safetensors"  # in a run folder
 DEFAULT_PATH = Path(__file__).parent.parent / "assets" / MODEL_FILE
@@ -75,13 +75,7 @@ class TrainedSegmenter(ABC):
             FileFormatError: the file is not there, damaged, or of another kind.
             ConfigError: what the network is built with is not installed.
         """
-        path = DEFAULT_PATH if str(path) == "default" else Path(path)
-        if path.is_dir():
-            path = path / MODEL_FILE
-        if not path.is_file():
-            raise FileFormatError(
-                f"no segmenter at {path}; train one with `shoegen train-segmenter`, or give its path"
-            )
+        path = find_model(path, DEFAULT_PATH, "segmenter", "train-segmenter")
         tensors, metadata = load_tensors(path, kind=cls.KIND)
         damaged = f"{path} does not hold the network that it names; get the file again"
         try:

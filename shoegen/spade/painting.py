@@ -29,7 +29,7 @@ from shoegen.spade.config import SpadeConfig
 from shoegen.spade.maps import boundaries, number_instances, read_map
 from shoegen.spade.networks import Generator, StyleEncoder
 from shoegen.torch_utils.pixels import from_pixels, to_pixels
-from shoegen.torch_utils.tensors import load_tensors, save_tensors
+from shoegen.torch_utils.tensors import find_model, load_tensors, save_tensors
 
 MODEL_FILE = "spade.safetensors"  # in a run folder
 BEST_FILE = "best.safetensors"
@@ -80,18 +80,12 @@ class Painter:
 
     @classmethod
     def load(cls, path: str | Path = "default", device: str | torch.device = "cpu") -> Self:
-        """Reads a spade.safetensors, also out of a run folder; "default" is the one in shoegen/assets/, if there is one.
+        """Reads a spade.safetensors, also out of a run folder; "default" is the one in shoegen/assets/.
 
         Raises:
             FileFormatError: the file is not there, damaged, or of another kind.
         """
-        path = DEFAULT_PATH if str(path) == "default" else Path(path)
-        if path.is_dir():
-            path = path / MODEL_FILE
-        if not path.is_file():
-            raise FileFormatError(
-                f"no painter at {path}; train one with `shoegen train-spade`, or give its path"
-            )
+        path = find_model(path, DEFAULT_PATH, "painter", "train-spade")
         tensors, metadata = load_tensors(path, kind=KIND)
         damaged = f"{path} does not hold the networks that it names; get the file again"
         try:

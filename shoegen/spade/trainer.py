@@ -35,7 +35,7 @@ from shoegen.torch_utils.distributed import World
 from shoegen.torch_utils.pixels import from_pixels, to_pixels
 from shoegen.torch_utils.run_folder import RunFolder
 from shoegen.torch_utils.shared_batch import share_batch
-from shoegen.torch_utils.training import Learner, linear_decay, set_learning_rate
+from shoegen.torch_utils.training import Learner, linear_decay, newest_share, set_learning_rate
 from shoegen.torch_utils.updates import SafeUpdates
 
 SAMPLES = 8
@@ -179,13 +179,12 @@ class Trainer(Learner):
 
     @torch.no_grad()
     def _average(self) -> None:
-        half_life = min(self.config.ema, 0.05 * self.images)  # at the start it is short
-        beta = 0.5 ** (self.config.batch / max(half_life, 1e-8))
+        share = newest_share(self.images, self.config.ema, batch=self.config.batch)
         for name, average in self.averages.items():
             state = plain_state(self.networks[name])
             for key, mean in average.state_dict().items():
                 if mean.is_floating_point():
-                    mean.lerp_(state[key], 1 - beta)
+                    mean.lerp_(state[key], share)
                 else:
                     mean.copy_(state[key])
 
