@@ -13,9 +13,7 @@ A data set is one of
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
 import json
 import posixpath
 import re
@@ -33,6 +31,7 @@ from shoegen.data.datasets import infinite_indices
 from shoegen.data.files import MAX_FILE_BYTES, PictureFiles
 from shoegen.data.images import decode_image, fit_image, same_aspect
 from shoegen.data.loading import batches_of, map_ahead
+from shoegen.data.tables import read_table
 from shoegen.errors import ConfigError, DataError
 from shoegen.torch_utils.distributed import World
 from shoegen.torch_utils.text import some
@@ -416,29 +415,16 @@ def _read_csv(content: bytes, name: str) -> tuple[list[Pair], dict[str, str]]:
     Raises:
         DataError: it is none, or lacks a column.
     """
-    try:
-        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-        columns = [(each or "").strip().lower() for each in reader.fieldnames or ()]
-        reader.fieldnames = columns
-        rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{name} is no CSV file in UTF-8 ({error}); save it anew") from error
-    if not {"photo", "article"} <= set(columns):
-        raise DataError(
-            f"{name} has the columns {', '.join(filter(None, columns)) or 'none'}; expected photo and article, if "
-            "wanted other and truth"
-        )
     pairs, lonely = [], {}
-    for line, row in rows:
-        cells = {
-            each: (row.get(each) or "").strip() or None for each in ("photo", "article", "other", "truth")
-        }
-        photo, article = cells["photo"], cells["article"]
-        if photo and article and (cells["other"] or not cells["truth"]):
-            pairs.append(Pair(photo, article, cells["other"], cells["truth"]))
-        elif any(cells.values()):
+    for row in read_table(content, name, ("photo", "article"), ("other", "truth"), others=True):
+        photo, article, other, truth = (
+            row.cells[each] or None for each in ("photo", "article", "other", "truth")
+        )
+        if photo and article and (other or not truth):
+            pairs.append(Pair(photo, article, other, truth))
+        else:
             missing = "photo" if not photo else "article" if not article else "other article for its truth"
-            lonely[f"line {line} ({photo or article or cells['truth']})"] = missing
+            lonely[f"line {row.line} ({photo or article or other or truth})"] = missing
     if not pairs:
         listed = some(f"{each} has no {half}" for each, half in lonely.items())
         raise DataError(f"{name} has no pairs{': ' + listed if listed else ''}; expected a row for each pair")

@@ -43,7 +43,7 @@ _PATH = click.Path(path_type=Path)
     "--model",
     default="default",
     show_default=True,
-    help="A cagan.safetensors, or a run folder; `default` is the one that scripts/train_cagan.py makes.",
+    help="A cagan.safetensors, or a run folder; `default` ships with shoegen.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.pass_context
@@ -120,31 +120,21 @@ def _read_jobs(path: Path) -> list[_Job]:
     Raises:
         DataError: it is none, lacks a column or a cell, or has no rows.
     """
-    import csv
-    import io
-
+    from shoegen.data.tables import read_table
     from shoegen.errors import DataError
 
     needed = ("photo", "wearing", "with", "out")
     try:
-        reader = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
-        columns = [(each or "").strip().lower() for each in reader.fieldnames or ()]
-        reader.fieldnames = columns
-        rows = [(reader.line_num, row) for row in reader]
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"--jobs: cannot read {path}: {error.strerror}; check the path") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"--jobs {path} is no CSV file in UTF-8 ({error}); save it anew") from error
-    expected = f"expected {', '.join(needed)}, if wanted alpha_out"
-    if not {*needed} <= set(columns) or set(columns) - {*needed, "alpha_out"}:
-        raise DataError(f"--jobs {path} has the columns {', '.join(columns) or 'none'}; {expected}")
     jobs = []
-    for line, row in rows:
-        if None in row or "\0" in "".join(filter(None, row.values())):
-            raise DataError(f"--jobs {path}: line {line} has more cells than columns, or a NUL; {expected}")
-        cells = {name: (row.get(name) or "").strip() for name in (*needed, "alpha_out")}
+    for row in read_table(content, f"--jobs {path}", needed, ["alpha_out"]):
+        cells = row.cells
         if empty := [name for name in needed if not cells[name]]:
-            raise DataError(f"--jobs {path}: line {line} has no {empty[0]}; fill it in, or take the line out")
+            raise DataError(
+                f"--jobs {path}: line {row.line} has no {empty[0]}; fill it in, or take the line out"
+            )
         photo, wearing, other, out = (path.parent / cells[name] for name in needed)
         alpha_out = path.parent / cells["alpha_out"] if cells["alpha_out"] else None
         jobs.append(_Job(photo, wearing, other, out, alpha_out))

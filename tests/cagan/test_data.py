@@ -113,7 +113,7 @@ def spoil(folder, old, new):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("photo,", "picture,", "has the columns picture, article, other, truth; expected photo and article"),
+        ("photo,", "picture,", "has the columns picture, article, other, truth; expected photo, article"),
         ("photos/02.png,articles/02.png", "photos/02.png,", r"line 4 \(photos/02.png\) has no article"),
         ("photos/02.png,articles/02.png", ",articles/02.png", r"line 4 \(articles/02.png\) has no photo"),
         (",articles/03.png,truth/02.png", ",,truth/02.png", "has no other article for its truth"),
