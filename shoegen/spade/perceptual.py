@@ -19,6 +19,9 @@ from torch import Tensor, nn
 
 from shoegen.errors import ConfigError, FileFormatError
 
+# The one neighbour that SPADE looks at, for the file that ships with the package.
+from shoegen.segmentation.features import difference, shipped_encoder
+
 VGG_NAME = "VGG-19"
 VGG_LAYERS = (2, 7, 12, 21, 30)  # up to relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1
 VGG_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)  # as published
@@ -98,8 +101,7 @@ class SegmenterLoss(PerceptualLoss):
         return list(self.encoder(images))  # the first ones are the pictures
 
     def compare(self, painted: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-        losses = [_mean(ours - theirs) / _mean(theirs).clamp(min=1e-3) for ours, theirs in zip(painted, real)]
-        return torch.stack(losses).mean()
+        return torch.stack([difference(*pair) for pair in zip(painted, real)]).mean()
 
 
 def find_perceptual(name: str = "auto") -> tuple[PerceptualLoss | None, str]:
@@ -126,7 +128,7 @@ def find_perceptual(name: str = "auto") -> tuple[PerceptualLoss | None, str]:
             "folder; put it there (torchvision's VGG-19), or take --perceptual-net segmenter"
         )
     missing = f" (no {vgg_file()} on disk)" if name == "auto" else ""
-    return SegmenterLoss(_shipped_encoder()), f"perceptual loss: the shipped segmenter's encoder{missing}"
+    return SegmenterLoss(shipped_encoder()), f"perceptual loss: the shipped segmenter's encoder{missing}"
 
 
 def vgg_file() -> str:
@@ -157,17 +159,3 @@ def read_vgg(path: Path) -> dict[str, Tensor]:
             f"{path}: its SHA-256 begins with {digest[:8]}, its name promises another; it is damaged, fetch it anew"
         )
     return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _shipped_encoder() -> nn.Module:
-    # The one place where SPADE looks at a neighbour: only for the file that ships with the package.
-    from shoegen.segmentation.parts import PartSegmenter
-
-    encoder = PartSegmenter.load().net.encoder
-    assert encoder is not None
-    return encoder
-
-
-def _mean(features: Tensor) -> Tensor:
-    """(N, C, H, W) → (N,), the mean absolute value."""
-    return features.abs().mean((1, 2, 3))
