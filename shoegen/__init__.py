@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shoegen.cagan.swapping import Swapper, swap
     from shoegen.directions.direction import Direction
-    from shoegen.editing import Shoe, ShoeModel, Strip, load
+    from shoegen.editing import Shoe, ShoeModel, Strip, invert, load, load_shoe
     from shoegen.errors import ShoegenError
     from shoegen.inpainting import inpaint
     from shoegen.segmentation.cutout import cutout
@@ -35,8 +35,10 @@ _MODULES = {
     "Swapper": "shoegen.cagan.swapping",
     "cutout": "shoegen.segmentation.cutout",
     "inpaint": "shoegen.inpainting",
+    "invert": "shoegen.editing",
     "load": "shoegen.editing",
     "load_segmenter": "shoegen.segmentation.loading",
+    "load_shoe": "shoegen.editing",
     "paint": "shoegen.spade.painting",
     "swap": "shoegen.cagan.swapping",
 }
@@ -55,8 +57,10 @@ __all__ = [
     "__version__",
     "cutout",
     "inpaint",
+    "invert",
     "load",
     "load_segmenter",
+    "load_shoe",
     "paint",
     "swap",
 ]

@@ -3,85 +3,208 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from shoegen.cli._options import parse_integers
-from shoegen.errors import ConfigError
+from shoegen.cli._samples import CACHE_HELP, sample
+from shoegen.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from shoegen.directions.sampling import Samples
+    from shoegen.editing import ShoeModel
 
 
 @click.command()
-@click.argument("attribute")
+@click.argument("attributes", nargs=-1, required=True, metavar="ATTRIBUTE…")
 @click.option("--model", default="default", show_default=True, help="A generator's file, or a run folder.")
 @click.option("--samples", default=4000, show_default=True, help="Latents to draw and measure.")
 @click.option("--psi", default=0.7, show_default=True, help="Truncation of the samples.")
 @click.option("--quantile", default=0.25, show_default=True, help="Share at each end to learn from.")
 @click.option("--layers", default="auto", show_default=True, help="auto (least leak), all, or such as 0-5.")
+@click.option(
+    "--per-layer",
+    is_flag=True,
+    help="Learn in W+: coarse, middle and fine layers are drawn with a w of their own, and get a vector of their own.",
+)
 @click.option("--orthogonal-to", default="", help="Attributes to leave alone: such as shaft,sole, or all.")
+@click.option(
+    "--bootstraps", default=8, show_default=True, help="Refits that say how stable it is; 0 for none."
+)
+@click.option(
+    "--scores",
+    type=click.Path(path_type=Path),
+    help="Learn what people judge: a CSV with the columns seed and score, of shoes of `shoegen generate` at this "
+    "--psi. ATTRIBUTE is then a name for it.",
+)
+@click.option(
+    "--attributes",
+    "own_attributes",
+    type=click.Path(path_type=Path),
+    help="A Python file of yours that registers attributes. It is run as code, with all your rights.",
+)
+@click.option("--matrix", type=click.Path(path_type=Path), help="Write what else each moves: a .csv or .png.")
+@click.option("--cache", type=click.Path(path_type=Path), help=CACHE_HELP)
 @click.option("--seed", default=0, show_default=True, help="Of the latents, the split and the SVM.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option(
     "--out",
-    type=click.Path(),
-    help="Default: directions/ATTRIBUTE.safetensors beside the model, where `edit` finds it by name; "
-    "for the shipped model ATTRIBUTE.safetensors in this folder.",
+    type=click.Path(path_type=Path),
+    help="A file; of several attributes a folder. Default: directions/ATTRIBUTE.safetensors beside the model, where "
+    "`edit` finds it by name; for the shipped model ATTRIBUTE.safetensors in this folder.",
 )
 def command(
-    attribute: str,
+    attributes: tuple[str, ...],
     model: str,
     samples: int,
     psi: float,
     quantile: float,
     layers: str,
+    per_layer: bool,
     orthogonal_to: str,
+    bootstraps: int,
+    scores: Path | None,
+    own_attributes: Path | None,
+    matrix: Path | None,
+    cache: Path | None,
     seed: int,
     device: str,
-    out: str | None,
+    out: Path | None,
 ) -> None:
-    """Learn the direction of an ATTRIBUTE, such as heel, from what is measured on a generator's samples."""
+    """Learn the direction of each ATTRIBUTE, such as heel, from what is measured on a generator's samples.
+
+    \b
+    shoegen fit-direction heel --orthogonal-to all --samples 10000
+    shoegen fit-direction all --orthogonal-to all --out directions/ --matrix leaks.png
+    shoegen fit-direction elegance --scores elegance.csv
+
+    `all` is every attribute that can be learned. Samples are measured once, and known from then on.
+    """
     indices = layers if layers in ("auto", "all") else parse_integers("--layers", layers)
 
     from functools import partial
 
-    from shoegen.directions.fitting import FitConfig, fit_direction
-    from shoegen.directions.sampling import BATCH, draw_samples, measure_ws
+    from shoegen.directions.fitting import FitConfig, fit_direction, shared_models
+    from shoegen.directions.matrix import check_matrix, write_matrix
+    from shoegen.directions.sampling import layer_ranges, measure_ws
+    from shoegen.directions.stopwatch import Stopwatch
     from shoegen.editing import load
+    from shoegen.measure import ATTRIBUTES, attribute_name, format_measure, load_attributes
     from shoegen.torch_utils.files import check_writable
-    from shoegen.torch_utils.progress import LiveProgress
 
-    others = "all" if orthogonal_to == "all" else [name for name in orthogonal_to.split(",") if name]
-    config = FitConfig(
-        attribute=attribute, quantile=quantile, layers=indices, orthogonal_to=others, seed=seed
-    )
-    shoes = load(model, device)
-    config.candidate_layers(shoes.generator.num_ws)  # refuses what there is not before the work starts
-    folder = Path() if model == "default" else shoes.directions_folder
-    path = Path(out) if out else folder / f"{attribute}.safetensors"
-    if path.suffix != ".safetensors":
-        raise ConfigError(f"--out: got {path}, expected a name that ends in .safetensors")
-    check_writable(path)
-
-    measure = partial(measure_ws, shoes.generator, shoes.segmenter)
-    with LiveProgress("measuring samples", samples, unit="samples") as progress:
-
-        def report(done: int) -> None:
-            if done == samples or done // BATCH % 10 == 0:
-                progress.update(done)
-
-        drawn = draw_samples(shoes.generator, measure, samples, psi=psi, seed=seed, progress=report)
-    direction = fit_direction(
-        drawn,
-        measure,
-        config,
-        num_ws=shoes.generator.num_ws,
-        generator_hash=shoes.hash,
-        say=click.echo,
-    )
-    direction.save(path)
-    if direction.scores["auc"] < 0.75:
-        click.echo(
-            f"warning: with an AUC of {direction.scores['auc']:.2f} this direction hardly follows the attribute; "
-            "draw more --samples, or train the generator longer",
-            err=True,
+    if own_attributes is not None:
+        load_attributes(own_attributes)
+    others = [name for name in orthogonal_to.split(",") if name]
+    everything = "all" in attributes
+    if everything and (len(attributes) > 1 or scores is not None):
+        raise ConfigError("all: it takes no other attribute and no --scores beside it; leave them out")
+    configs = {
+        name: FitConfig(
+            attribute=name,
+            quantile=quantile,
+            layers=indices,
+            orthogonal_to="all"
+            if orthogonal_to == "all"
+            else [other for other in others if not (everything and attribute_name(other) == name)],
+            bootstraps=bootstraps,
+            method="svm" if scores is None else "scores",
+            seed=seed,
         )
-    click.echo(f"{path}: strength 1 is {direction.sigma:.3g} of {direction.attribute}")
+        for name in (ATTRIBUTES if everything else attributes)
+    }
+    if len({config.attribute for config in configs.values()}) < (
+        len(configs) if everything else len(attributes)
+    ):
+        raise ConfigError(f"got {' '.join(attributes)}: an attribute is named twice; leave one out")
+    shoes = load(model, device)
+    first = next(iter(configs.values()))
+    if per_layer and scores is not None:
+        raise ConfigError("--per-layer: what people judged has one w for all layers; leave it out")
+    ranges = layer_ranges(shoes.generator.num_ws) if per_layer else ()
+    first.candidate_layers(shoes.generator.num_ws)  # refuses what there is not before the work starts
+    paths = _paths(list(configs), out, Path() if model == "default" else shoes.directions_folder)
+    for path in paths.values():
+        check_writable(path)
+    if matrix is not None:
+        check_matrix(matrix)
+        check_writable(matrix)
+    scored = None if scores is None else _scored(scores, list(configs), shoes, psi, seed)
+
+    watch = Stopwatch()
+    drawn = sample(shoes, model, samples, psi=psi, seed=seed, cache=cache, ranges=ranges, watch=watch)
+    measure = partial(measure_ws, shoes.generator, shoes.segmenter)
+    models, fitted = shared_models(drawn, first), []
+    for name, config in configs.items():
+        try:
+            direction = fit_direction(
+                drawn,
+                measure,
+                config,
+                num_ws=shoes.generator.num_ws,
+                generator_hash=shoes.hash,
+                scored=scored,
+                models=models,
+                say=click.echo,
+                watch=watch,
+            )
+        except DataError as error:
+            if not everything:
+                raise
+            click.echo(f"left out: {error}")
+            continue
+        direction.save(paths[name])
+        fitted.append(direction)
+        if not direction.scores["auc"] >= 0.75:
+            click.echo(
+                f"warning: with an AUC of {direction.scores['auc']:.2f} this direction hardly follows the attribute; "
+                f"{'draw more --samples, or train the generator longer' if scores is None else 'give more scores'}",
+                err=True,
+            )
+        unit = (
+            format_measure(direction.attribute, direction.sigma)
+            if direction.attribute in ATTRIBUTES
+            else f"{direction.sigma:.3g} of the scores"
+        )
+        click.echo(f"{paths[name]}: strength 1 is {unit}")
+    if not fitted:
+        raise DataError(
+            "none of the attributes could be learned; draw more --samples, or train the generator longer"
+        )
+    if matrix is not None:
+        write_matrix(matrix, fitted)
+        click.echo(f"{matrix}: what else each direction moves")
+    click.echo(f"time: {watch}")
+
+
+def _paths(names: list[str], out: Path | None, folder: Path) -> dict[str, Path]:
+    """Where each direction goes."""
+    if out is not None and (len(names) > 1 or out.suffix != ".safetensors"):
+        if out.suffix:
+            what = "a folder for several directions" if len(names) > 1 else "a name that ends in .safetensors"
+            raise ConfigError(f"--out: got {out}, expected {what}")
+        folder = out
+    elif out is not None:
+        return {names[0]: out}
+    return {name: folder / f"{name}.safetensors" for name in names}
+
+
+def _scored(path: Path, names: list[str], shoes: ShoeModel, psi: float, seed: int) -> Samples:
+    """The latents of seeds that people judged."""
+    import numpy as np
+
+    from shoegen.directions.sampling import Samples
+    from shoegen.measure import ALIASES, ATTRIBUTES, read_scores
+    from shoegen.stylegan.sampling import latents
+
+    if len(names) != 1 or not names[0].isidentifier() or names[0] in {*ATTRIBUTES, *ALIASES}:
+        raise ConfigError(
+            f"--scores: got {', '.join(names)}, expected one new name for what was judged, such as elegance"
+        )
+    found = read_scores(path)
+    if len(found) < 20:
+        raise DataError(f"{path}: got {len(found)} scores, expected at least 20, better some hundred")
+    seeds = sorted(found)
+    w = latents(shoes.generator, seeds, psi=psi)[:, 0].cpu()
+    values = np.array([found[each] for each in seeds])
+    return Samples(w=w, attributes={names[0]: values}, psi=psi, seed=seed)

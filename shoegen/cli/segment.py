@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from shoegen.cli._options import refuse_overwriting
 from shoegen.cli._pictures import check_outputs, find_pictures, name_outputs, readable
 from shoegen.cli._progress import show_progress
+
+if TYPE_CHECKING:
+    from shoegen.measure import Measures
 
 
 @click.command()
@@ -107,7 +111,7 @@ def command(
         if labels.exists() and LabelMap.read(labels) != segmenter.labels:
             raise ConfigError(f"--out {out} has a labels.json of other classes; choose another folder")
         write_json(labels, segmenter.labels.to_json())
-    measures: dict[str, dict[str, float]] = {}
+    measures: dict[str, Measures] = {}
     with show_progress("segmenting", "pictures") as report:
         for done, (source, name) in enumerate(names.items(), 1):
             image = read_image(source)
@@ -139,7 +143,7 @@ def command(
         click.echo(f"{instances}: {len(found)} objects in {len(names)} pictures")
 
 
-def _print_table(name: str, measures: dict[str, float]) -> None:
+def _print_table(name: str, measures: Measures) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -147,7 +151,10 @@ def _print_table(name: str, measures: dict[str, float]) -> None:
 
     table = Table("attribute", "value", "unit", title=name)
     for attribute, value in measures.items():
-        table.add_row(attribute, "–" if math.isnan(value) else f"{value:.3f}", ATTRIBUTES[attribute].unit)
+        if math.isnan(value):
+            table.add_row(attribute, "–", f"not measured: {measures.reasons[attribute]}")
+        else:
+            table.add_row(attribute, f"{value:.3f}", ATTRIBUTES[attribute].unit)
     Console().print(table)
 
 

@@ -244,6 +244,8 @@ def open_picture(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Imag
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=formats)
     except Image.UnidentifiedImageError as error:
+        if data[4:8] == b"ftyp":  # a box of ISO 14496-12
+            raise DataError("HEIC, AVIF or a film, which is not read here: save it as JPEG or PNG") from error
         raise DataError(f"not a picture; expected one of {', '.join(formats)}") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"the picture has too many pixels; expected at most {max_pixels}") from error

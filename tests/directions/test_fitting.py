@@ -1,17 +1,19 @@
 """Attributes that are known functions of w take the place of pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from shoegen.directions.calibration import measure_leaks, slopes_over
 from shoegen.directions.fitting import (
     DirectionEstimator,
     FitConfig,
     fit_direction,
-    measure_leaks,
-    slopes_over,
+    shared_models,
+    stability,
     steer,
-    unwrap,
 )
 from shoegen.directions.sampling import Samples
 from shoegen.errors import ConfigError, DataError
@@ -22,12 +24,12 @@ TOE = 0.6 * HEEL + 0.8 * np.eye(FEATURES)[1]  # entangled with the heel
 
 
 def measure_ws(ws):
-    """Heel and toe follow the first four layers, hue the last two, and no shoe has a fastening."""
+    """Heel and toe follow the first four layers, lightness the last two, and no shoe has a fastening."""
     coarse, fine = (part.mean(1).double().numpy() for part in (ws[:, :4], ws[:, 4:]))
     return {
         "heel_height": 0.3 + 0.1 * coarse @ HEEL,
         "toe_height": 0.2 + 0.05 * coarse @ TOE,
-        "hue": 170 + 30 * fine @ HEEL,
+        "upper_l": 50 + 15 * fine @ HEEL,
         "fastening_size": np.full(len(ws), np.nan),
     }
 
@@ -100,8 +102,8 @@ def test_direction_is_found_and_calibrated(direction):
 def test_auto_takes_the_layers_that_leak_least(direction):
     assert direction.layers == (0, 1, 2, 3)
     assert direction.leaks.keys() == {"0-3", "0-5"}
-    assert abs(direction.leaks["0-3"]["hue"]) < 0.05
-    assert direction.leaks["0-5"]["hue"] == pytest.approx(1, abs=0.1)
+    assert abs(direction.leaks["0-3"]["upper_l"]) < 0.05
+    assert direction.leaks["0-5"]["upper_l"] == pytest.approx(1, abs=0.1)
     assert direction.leaks["0-3"]["toe_height"] == pytest.approx(0.6, abs=0.1)
     assert "fastening_size" not in direction.leaks["0-3"]
 
@@ -115,20 +117,16 @@ def test_layers_by_hand():
         fit(draw(), layers=[4, 5])
 
 
-def test_a_direction_of_hues_that_wrap():
-    direction = fit(draw(), "hue", layers=[4, 5])
-    assert direction.vector.numpy() @ HEEL > 0.95
-    assert direction.sigma == pytest.approx(30, rel=0.05)
-    assert direction.step == pytest.approx(1, rel=0.1)
-
-
 def test_orthogonal_to_removes_the_leak():
     direction = fit(draw(), orthogonal_to=["toe_height"])
     assert abs(direction.leaks["0-3"]["toe_height"]) < 0.1
     said = []
     everything = FitConfig(attribute="heel", orthogonal_to="all")
-    with pytest.raises(DataError, match="cannot be told from"):  # hue grows along the same w, at other layers
-        fit_direction(draw(), measure_ws, everything, num_ws=LAYERS, generator_hash="x", say=said.append)
+    direction = fit_direction(
+        draw(), measure_ws, everything, num_ws=LAYERS, generator_hash="x", say=said.append
+    )
+    assert abs(direction.leaks["0-3"]["toe_height"]) < 0.1
+    assert direction.kept == ("toe_height", "upper_l")
     assert any("fastening_size" in line for line in said)
     with pytest.raises(DataError, match="fastening_size"):
         fit(draw(), orthogonal_to=["fastening_size"])
@@ -189,18 +187,126 @@ def test_slopes_leave_out_what_is_missing():
     strengths = np.array([-2.0, -1, 0, 1, 2])
     values = np.stack([3 * strengths, 3 * strengths, np.full(5, np.nan)])
     values[1, 1] = np.nan
-    np.testing.assert_allclose(slopes_over(strengths, values, "chroma"), [3, 3, np.nan])
-
-
-def test_hue_goes_on_past_180_degrees():
-    turned = unwrap("hue", np.array([[170.0, 178, -174, np.nan]]))
-    np.testing.assert_allclose(np.diff(turned[0, :3]), 8)
-    np.testing.assert_allclose(slopes_over([0, 1, 2, 3], np.array([[170.0, 178, -174, np.nan]]), "hue"), 8)
+    np.testing.assert_allclose(slopes_over(strengths, values), [3, 3, np.nan])
 
 
 def test_leaks_are_in_standard_deviations():
     direction = fit(draw(), layers="all")
     ws = draw(50, seed=1).w.unsqueeze(1).expand(-1, LAYERS, -1)
-    leaks = measure_leaks(direction, measure_ws, ws, {"heel_height": 0.1, "toe_height": 0.05, "hue": 60.0})
+    leaks = measure_leaks(
+        direction, measure_ws, ws, {"heel_height": 0.1, "toe_height": 0.05, "upper_l": 30.0}
+    )
     assert leaks["toe_height"] == pytest.approx(0.6, abs=0.1)
-    assert leaks["hue"] == pytest.approx(0.5, abs=0.05)
+    assert leaks["upper_l"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_says_how_stable_it_is():
+    direction = fit(draw(), orthogonal_to=["toe_height"])
+    assert direction.kept == ("toe_height",)
+    assert 0.95 < direction.stability < 1
+    assert (
+        direction.scores["stability_pairwise"] < direction.stability
+    )  # refits stray from one another the more
+    few = fit(draw(60), orthogonal_to=["toe_height"])
+    assert few.stability < direction.stability
+    assert fit(draw(), bootstraps=0).stability is None
+    with pytest.raises(ConfigError, match="bootstraps"):
+        FitConfig(attribute="heel", bootstraps=1)
+
+
+def test_stability_is_of_cosines():
+    angle = np.radians(30)
+    vectors = np.array([[1, 0], [np.cos(angle), np.sin(angle)]])
+    assert stability(vectors) == pytest.approx((np.cos(angle / 2), np.cos(angle)))
+
+
+def test_says_how_far_it_carries(direction):
+    assert direction.reach == (-4, 4)
+    strengths, means, _, measured = np.array(direction.curve).T
+    np.testing.assert_array_equal(strengths, range(-4, 5))
+    np.testing.assert_allclose(np.diff(means), direction.sigma, rtol=0.05)
+    np.testing.assert_array_equal(measured, 1)
+    assert direction.unit == "shoe length"
+
+
+def test_knows_the_gradients_of_all(direction):
+    assert direction.gradients.keys() == {"heel_height", "toe_height", "upper_l"}
+    assert direction.sigmas["toe_height"] == pytest.approx(0.05, rel=0.05)
+    gradient = direction.gradients["toe_height"].numpy()
+    np.testing.assert_allclose(
+        gradient, TOE, atol=0.1
+    )  # one sigma for each unit of W, which is standard normal here
+    kept = direction.keeping(["toe_height"])
+    ws = draw(50, seed=1).w.unsqueeze(1).expand(-1, LAYERS, -1)
+    leaks = measure_leaks(kept, measure_ws, ws, {"heel_height": 0.1, "toe_height": 0.05})
+    assert abs(leaks["toe_height"]) < 0.1
+
+
+def test_directions_can_share_what_they_learn():
+    samples, alone = draw(), fit(draw(), "toe_height", orthogonal_to=["heel_height"])
+    config = FitConfig(attribute="toe_height", orthogonal_to=["heel_height"])
+    models = shared_models(samples, config)
+    options = {"num_ws": LAYERS, "generator_hash": "x", "models": models}
+    fit_direction(samples, measure_ws, FitConfig(attribute="heel"), **options)
+    shared = fit_direction(samples, measure_ws, config, **options)
+    assert torch.equal(shared.vector, alone.vector)
+    assert shared.stability == alone.stability
+
+
+def test_what_is_mostly_zero_is_learned_from_the_rest():
+    """Most shoes have no shaft: both quartiles are 0."""
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(2000, 8))
+    values = np.maximum(w[:, 0] - 1, 0)
+    assert np.quantile(values, 0.75) == 0
+    assert DirectionEstimator().fit(w, values).direction_[0] > 0.9
+    with pytest.raises(DataError, match="varies too little"):
+        DirectionEstimator().fit(w, np.where(np.arange(2000) < 20, 1.0, 0.0))
+
+
+def test_what_people_judge():
+    """Elegance is nothing that is measured; its direction still leaves the toe alone, if asked to."""
+    scored = draw(300, seed=3)
+    scored = replace(scored, attributes={"elegance": scored.w.double().numpy() @ TOE + 5})
+    config = FitConfig(attribute="elegance", method="scores", orthogonal_to=["heel_height"])
+    options = {"num_ws": LAYERS, "generator_hash": "x", "scored": scored}
+    direction = fit_direction(draw(), measure_ws, config, **options)
+    assert (direction.method, direction.unit, direction.samples) == ("scores", "score", 300)
+    assert direction.layers == tuple(range(LAYERS))
+    assert abs(direction.leaks["0-5"]["heel_height"]) < 0.1
+    foretold = direction.step * direction.vector.numpy() @ TOE
+    assert foretold == pytest.approx(1, rel=0.35)  # one sigma of the scores
+    assert direction.curve == []
+    assert direction.reach == (-4, 4)
+    assert direction.gradients.keys() == {"elegance", "heel_height", "toe_height", "upper_l"}
+    assert direction.scores["auc"] > 0.9
+
+
+def test_each_range_of_layers_its_own_way():
+    """Coarse layers lift the heel along one direction of W, fine ones along another: no w for all knows that."""
+    ranges, coarse, fine = ((0, 1, 2, 3), (4, 5)), *np.eye(FEATURES)[:2]
+
+    def measure_both(ws):
+        first, second = ws[:, :4].mean(1).double().numpy(), ws[:, 4:].mean(1).double().numpy()
+        return {
+            "heel_height": 0.3 + 0.1 * (first @ coarse + second @ fine),
+            "upper_l": 50 + 15 * second @ coarse,
+        }
+
+    w = torch.randn(1500, 2 * FEATURES, generator=torch.Generator().manual_seed(0))
+    samples = Samples(w=w, attributes={}, psi=0.7, seed=0, ranges=ranges)
+    samples = replace(samples, attributes=measure_both(samples.ws(LAYERS)))
+    config = FitConfig(attribute="heel", orthogonal_to=["upper_l"])
+    direction = fit_direction(samples, measure_both, config, num_ws=LAYERS, generator_hash="x")
+    assert direction.vector.shape == (LAYERS, FEATURES)
+    assert direction.layers == tuple(range(LAYERS))
+    assert direction.vector[0].numpy() @ coarse > 0.9
+    assert direction.vector[5].numpy() @ fine > 0.9
+    assert abs(direction.leaks_here["upper_l"]) < 0.05
+    ws = samples.ws(LAYERS)[:100]
+    grown = measure_both(direction.move(ws, 1))["heel_height"] - measure_both(ws)["heel_height"]
+    assert grown.mean() == pytest.approx(direction.sigma, rel=0.03)
+    foretold = (direction.gradients["heel_height"] * direction.offset(LAYERS)).sum()
+    assert foretold == pytest.approx(1, abs=0.1)
+    assert direction.stability > 0.95
+    assert direction.keeping(["upper_l"]).vector.shape == (LAYERS, FEATURES)

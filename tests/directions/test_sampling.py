@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from shoegen.directions.fitting import FitConfig, fit_direction
-from shoegen.directions.sampling import draw_samples, draw_w, measure_images, measure_ws
+from shoegen.directions.sampling import (
+    Samples,
+    draw_samples,
+    draw_w,
+    layer_ranges,
+    measure_images,
+    measure_ws,
+    spread,
+)
 from shoegen.errors import ConfigError
 from shoegen.measure import ATTRIBUTES
 from shoegen.torch_utils.pixels import to_pixels
@@ -33,6 +41,7 @@ def test_samples_hold_every_attribute():
     samples = draw_samples(generator, measure, 40, progress=done.append)
     assert done == [16, 32, 40]
     assert samples.attributes.keys() == ATTRIBUTES.keys()
+    assert samples.sigmas()["heel_height"] == pytest.approx(np.nanstd(samples.attributes["heel_height"]))
     assert all(values.shape == (40,) for values in samples.attributes.values())
     again = measure_ws(generator, BrightnessSegmenter(), generator.broadcast(samples.w))
     for name, values in samples.attributes.items():
@@ -44,7 +53,7 @@ def test_maps_are_finer_than_small_pictures():
     (part_map, attributes), _ = measure_images(images, BrightnessSegmenter())
     assert part_map.shape == (256, 256)
     assert attributes["heel_height"] == pytest.approx(32 / 206, abs=0.01)
-    assert attributes["lightness"] == pytest.approx(53.6, abs=0.5)
+    assert attributes["upper_l"] == pytest.approx(53.6, abs=0.5)
     assert measure_images(torch.zeros(1, 3, 300, 300), BrightnessSegmenter())[0][0].shape == (300, 300)
 
 
@@ -53,11 +62,13 @@ def test_pixels():
     assert to_pixels(images)[0, 0, :, 0].tolist() == [0, 0, 128, 255, 255]
 
 
-def test_from_pictures_to_a_direction():
+def test_from_pictures_to_a_direction(monkeypatch):
+    monkeypatch.setattr("shoegen.directions.sampling.FINE", 96)
+    monkeypatch.setattr("shoegen.directions.fitting.CALIBRATION", 16)
     generator = tiny_generator()
     measure = partial(measure_ws, generator, BrightnessSegmenter())
     samples = draw_samples(generator, measure, 200)
-    config = FitConfig(attribute="heel", layers="all")
+    config = FitConfig(attribute="heel", layers="all", bootstraps=2)
     direction = fit_direction(
         samples, measure, config, num_ws=generator.num_ws, generator_hash=generator.hash()
     )
@@ -66,3 +77,24 @@ def test_from_pictures_to_a_direction():
     heels = [measure(direction.move(ws, strength))["heel_height"].mean() for strength in (-1, 0, 1)]
     assert heels == sorted(heels)
     assert heels[2] - heels[0] == pytest.approx(2 * direction.sigma, rel=0.4)
+
+
+def test_ranges_of_layers_with_a_w_of_their_own(tmp_path):
+    assert layer_ranges(10) == ((0, 1, 2, 3), (4, 5, 6, 7), (8, 9))
+    assert layer_ranges(6) == ((0, 1, 2, 3), (4, 5))
+    generator, seen = tiny_generator(), []
+
+    def measure(ws):
+        seen.append(ws)
+        return {"heel_height": np.zeros(len(ws))}
+
+    ranges = layer_ranges(generator.num_ws)
+    samples = draw_samples(generator, measure, 20, ranges=ranges)
+    ws = samples.ws(generator.num_ws)
+    torch.testing.assert_close(torch.cat(seen), ws)
+    assert torch.equal(ws[:, 0], ws[:, 3])
+    assert torch.equal(ws[:, 4], samples.w[:, 16:])
+    assert not torch.equal(ws[:, 3], ws[:, 4])
+    assert spread(torch.ones(3, 8), 5).shape == (3, 5, 8)
+    samples.save(tmp_path / "samples.safetensors")
+    assert Samples.load(tmp_path / "samples.safetensors").ranges == ranges
