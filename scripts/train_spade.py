@@ -26,7 +26,7 @@ def main() -> None:
     )
     parser.add_argument("--shoes", type=int, default=8000, help="synthetic shoes to train on")
     parser.add_argument("--resolution", type=int, default=128, help="side of the pictures")
-    parser.add_argument("--images", type=int, default=300_000, help="pictures shown")
+    parser.add_argument("--images", type=int, default=44_000, help="pictures shown")
     parser.add_argument("--assets", type=Path, default=ASSETS, help="where the model goes")
     options = parser.parse_args()
     shoes, run = options.work / "shoes.zip", options.work / "small"

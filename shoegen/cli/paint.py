@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     "--model",
     default="default",
     show_default=True,
-    help="A spade.safetensors, or a run folder; `default` is the one that scripts/train_spade.py makes.",
+    help="A spade.safetensors, or a run folder; `default`, which ships with shoegen, paints single shoes from the "
+    "side.",
 )
 @click.option(
     "--labels",

@@ -58,7 +58,7 @@ OF_STYLE = ("z_dim", "styled", "encoder_channels", "encoder_norm", "kl")
     show_default=True,
     help="small: for CPU cores, at 128 px; paper256: as published.",
 )
-@click.option("--init-from", help="A spade.safetensors to start from; `default` as for `shoegen paint`.")
+@click.option("--init-from", help="A spade.safetensors to start from; `default` is the shipped one.")
 # The pictures.
 @click.option(
     "--fit",
@@ -118,7 +118,11 @@ OF_STYLE = ("z_dim", "styled", "encoder_channels", "encoder_norm", "kl")
     type=click.Choice(["auto", "vgg19", "segmenter", "none"]),
     help="That network. Default: auto, VGG19 where its weights are, else the shipped segmenter.",
 )
-@click.option("--kl", type=float, help="Weight of how far styles are from normally distributed.")
+@click.option(
+    "--kl",
+    type=float,
+    help="Weight of how far styles are from normally distributed.  [default: 0.05; small 0.01]",
+)
 @click.option("--ema", type=float, help="Half-life in pictures of the averaged networks.")
 @click.option("--log-every", type=int, help="Pictures between two lines of the log.")
 @click.option("--evaluate-every", type=int, help="Pictures between two evaluations.")

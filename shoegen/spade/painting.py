@@ -80,7 +80,7 @@ class Painter:
 
     @classmethod
     def load(cls, path: str | Path = "default", device: str | torch.device = "cpu") -> Self:
-        """Reads a spade.safetensors, also out of a run folder; "default" is the one in shoegen/assets/.
+        """Reads a spade.safetensors, also out of a run folder; "default" is the one that ships with shoegen.
 
         Raises:
             FileFormatError: the file is not there, damaged, or of another kind.
