@@ -29,8 +29,11 @@ bench: $(INSTALLED)  ## the figures that the README quotes
 	$(BIN)/python benchmarks/edit_quality.py --seeds 200
 	$(BIN)/python benchmarks/sample_quality.py
 	$(BIN)/python benchmarks/segmenter_quality.py
+	$(BIN)/python benchmarks/paint_quality.py --count 1000
+	$(BIN)/python benchmarks/swap_quality.py
 	$(BIN)/python benchmarks/edit_speed.py
 	$(BIN)/python benchmarks/render_speed.py
+	$(BIN)/python benchmarks/painting_speed.py
 	$(BIN)/python benchmarks/generator_speed.py --batch 1 4
 	$(BIN)/python benchmarks/generator_speed.py --resolution 64 --batch 8
 	$(BIN)/python benchmarks/training_speed.py --resolution 64 --batch 8 --variants ours,published

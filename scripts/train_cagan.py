@@ -24,21 +24,20 @@ def main() -> None:
         "--work", type=Path, default=Path("runs/cagan"), help="where the run and the data are kept"
     )
     parser.add_argument("--shoes", type=int, default=6000, help="worn shoes to train on")
-    parser.add_argument("--resolution", type=int, default=128, help="side of the pictures that are drawn")
-    parser.add_argument("--train-resolution", type=int, default=64, help="side at which the model sees them")
+    parser.add_argument("--resolution", type=int, default=64, help="side of the pictures")
     parser.add_argument("--images", type=int, default=144_000, help="photographs shown, 16 an iteration")
     parser.add_argument(
         "--truth-weight",
         type=float,
-        default=0.0,
-        help="weight of the distance to the true picture of the swap; 0 is the paper's training, without one",
+        default=30.0,
+        help="weight of the distance to the true picture of the swap; 0 is the paper's training, without it (default: 30)",
     )
     parser.add_argument("--assets", type=Path, default=ASSETS, help="where the model goes")
     options = parser.parse_args()
     worn, run = options.work / "worn.zip", options.work / "small"
 
     make_shoes(worn, "--worn", "--count", options.shoes, "--resolution", options.resolution, "--seed", 21)
-    start = ["--data", worn, "--preset", "small", "--resolution", options.train_resolution]
+    start = ["--data", worn, "--preset", "small", "--resolution", options.resolution]
     train("train-cagan", run, options.images, *start, "--truth-weight", options.truth_weight)
     notes = {"card": "MODEL_CARD.md", "licence": "Apache-2.0"}
     Swapper.load(run).save(options.assets / MODEL_FILE, notes=notes)

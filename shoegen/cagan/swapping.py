@@ -39,7 +39,7 @@ def swap(
     Args:
         photo, wearing, article: the photograph, the product picture of what is on it, and that of what is to be:
             (H, W, 3) uint8, or paths; all of the model's aspect, of any size.
-        model: a cagan.safetensors, a run folder, or "default", the one in shoegen/assets/, if there is one.
+        model: a cagan.safetensors, a run folder, or "default", which ships with shoegen.
         device: auto, cpu or cuda.
 
     Raises:
@@ -99,7 +99,7 @@ class Swapper:
 
     @classmethod
     def load(cls, path: str | Path = "default", device: str | torch.device = "cpu") -> Self:
-        """Reads a cagan.safetensors, also out of a run folder; "default" is the one in shoegen/assets/.
+        """Reads a cagan.safetensors, also out of a run folder; "default" is the one that ships with shoegen.
 
         Raises:
             FileFormatError: the file is not there, damaged, or of another kind.

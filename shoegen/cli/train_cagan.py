@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @click.option("--d-channels", help="Of the discriminator.  [default: 64,128,256,512]")
 @click.option("--d-norm", help="Of the discriminator: batch, spectral.  [default: batch; modern spectral]")
 @click.option(
-    "--init-from", help="A cagan.safetensors or run folder to start from; `default` as for `shoegen swap`."
+    "--init-from", help="A cagan.safetensors or run folder to start from; `default` is the shipped one."
 )
 # How it learns.
 @click.option("--gan-loss", help="log, hinge, square.  [default: log; modern hinge]")
