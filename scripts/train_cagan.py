@@ -30,7 +30,7 @@ def main() -> None:
         "--truth-weight",
         type=float,
         default=30.0,
-        help="weight of the distance to the true picture of the swap; 0 is the paper's training, without it (default: 30)",
+        help="weight of the distance to true pictures of swaps, which the paper has not (default: 30)",
     )
     parser.add_argument("--assets", type=Path, default=ASSETS, help="where the model goes")
     options = parser.parse_args()
