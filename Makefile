@@ -26,7 +26,7 @@ check: $(INSTALLED)  ## lint, format, types
 	cd build/types && $(CURDIR)/$(BIN)/mypy --cache-dir $(CURDIR)/.mypy_cache --config-file $(CURDIR)/pyproject.toml -p shoegen
 
 bench: $(INSTALLED)  ## the figures that the README quotes
-	$(BIN)/python benchmarks/edit_quality.py --seeds 200
+	$(BIN)/python benchmarks/edit_quality.py --seeds 500
 	$(BIN)/python benchmarks/sample_quality.py
 	$(BIN)/python benchmarks/segmenter_quality.py
 	$(BIN)/python benchmarks/paint_quality.py --count 1000

@@ -17,7 +17,7 @@ import torch
 from report import Report
 
 from shoegen.data.synthetic import render
-from shoegen.directions.fitting import standard_deviation
+from shoegen.directions.calibration import standard_deviation
 from shoegen.directions.sampling import BATCH, FINE, draw_w, measure_images
 from shoegen.editing import load
 from shoegen.measure import ATTRIBUTES, is_one_shoe, measure
@@ -57,9 +57,8 @@ def add_spread(report: Report, prefix: str, rows: Iterable[dict[str, float]]) ->
     for name, attribute in ATTRIBUTES.items():
         values = np.array([row[name] for row in table])
         unit = attribute.unit.replace(" ", "_")
-        if unit != "degree":  # a mean hue says nothing
-            report.add(f"{prefix}mean/{name}", float(np.nanmean(values)), unit)
-        report.add(f"{prefix}sigma/{name}", standard_deviation(name, values), unit)
+        report.add(f"{prefix}mean/{name}", float(np.nanmean(values)), unit)
+        report.add(f"{prefix}sigma/{name}", standard_deviation(values), unit)
         report.add(f"{prefix}not_measured/{name}", float(np.isnan(values).mean()), "share")
 
 

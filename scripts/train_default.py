@@ -33,7 +33,7 @@ def main() -> None:
     )
     parser.add_argument("--small-kimg", type=float, default=75, help="kimg at 32 px")
     parser.add_argument("--kimg", type=float, default=120, help="kimg at 64 px")
-    parser.add_argument("--samples", type=int, default=4000, help="latents to learn the direction from")
+    parser.add_argument("--samples", type=int, default=10_000, help="latents to learn the direction from")
     parser.add_argument("--assets", type=Path, default=ASSETS, help="where the model goes")
     options = parser.parse_args()
     work, assets = options.work, options.assets
