@@ -10,7 +10,8 @@ in three: from the first share Mask R-CNN learns the parts, of the second it mak
 of the third, which neither has seen, it makes the maps that are painted. Of the last two shares the annotations are not
 used. Every step is a `shoegen` command, which is printed. Run again, the script goes on where it stopped.
 
-The sheet shows unseen shoes: the photograph, Mask R-CNN's map of it, and the painting of that map, all in one style.
+The sheet shows unseen shoes: the photograph, Mask R-CNN's map of it, and that map painted in the photograph's own style
+and in one that all share.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from shoegen.data.images import fit_image, fit_part_map, image_grid, read_image, read_part_map, write_image
 from shoegen.data.labels import LabelMap
+from shoegen.spade.painting import Painter
 from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint
 
 
@@ -78,14 +80,19 @@ def main(arguments: list[str] | None = None) -> None:
         )
 
     # The sheet.
-    labels, tiles = LabelMap.read(unseen / "labels.json"), []
+    labels, painter, tiles = LabelMap.read(unseen / "labels.json"), Painter.load(spade), []
     for painting in sorted(done.glob("*.png"))[: options.rows]:
         picture = read_image(painting)
-        photo = next(others.rglob(f"{painting.stem}.*"))
-        part_map = fit_part_map(read_part_map(unseen / painting.name, labels), picture.shape[:2])
-        tiles += [fit_image(read_image(photo), picture.shape[:2]), labels.colorize(part_map), picture]
-    write_image(sheet, image_grid(tiles, columns=6))
-    print(f"{sheet}: photograph, map by Mask R-CNN, painting by SPADE")
+        size = picture.shape[:2]
+        photo = fit_image(read_image(next(others.rglob(f"{painting.stem}.*"))), size)
+        part_map = fit_part_map(read_part_map(unseen / painting.name, labels), size)
+        own = painter.encode(photo) if painter.encoder is not None else None
+        tiles += [photo, labels.colorize(part_map)]
+        tiles += [painter.paint(painter.prepare(part_map, labels), own), picture]
+    write_image(sheet, image_grid(tiles, columns=8))
+    print(
+        f"{sheet}: photograph, map by Mask R-CNN, painted by SPADE in the photograph's style and in that of the seed"
+    )
 
 
 def shoegen(*arguments: object) -> None:

@@ -46,8 +46,8 @@ def test_from_mask_rcnn_to_spade(tmp_path, commands, capsys):
     run(options)
     steps = "make-shoes convert-annotations train-segmenter segment segment train-spade paint"
     assert " ".join(commands) == steps
-    assert "photograph, map by Mask R-CNN, painting by SPADE" in capsys.readouterr().out
-    assert read_image(tmp_path / "run" / "sheet.png").shape[1] == 6 * 32 + 5 * 2
+    assert "photograph, map by Mask R-CNN, painted by SPADE" in capsys.readouterr().out
+    assert read_image(tmp_path / "run" / "sheet.png").shape[1] == 8 * 32 + 7 * 2
     assert len(list((tmp_path / "run" / "painted" / "style0").iterdir())) == 4
 
     commands.clear()
