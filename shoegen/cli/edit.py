@@ -80,7 +80,7 @@ def command(ctx: click.Context, **given: Any) -> None:
     shoegen edit --seeds 0-99 --direction heel --to 60mm --skip-bad --out edits/
     shoegen edit --jobs edits.csv --out edits/
     """
-    from shoegen.editing.amounts import parse_shoe_length
+    from shoegen.measure import parse_shoe_length
 
     amounts, strengths = _parse_edits(given)
     shoe_length = parse_shoe_length(given["shoe_length"], "--shoe-length")

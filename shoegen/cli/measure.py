@@ -90,9 +90,8 @@ def command(
     docs/attributes.md shows each attribute in a drawing.
     """
     from shoegen.data.images import write_image
-    from shoegen.editing.amounts import parse_shoe_length
     from shoegen.errors import ConfigError
-    from shoegen.measure import is_one_shoe, load_attributes, measure
+    from shoegen.measure import is_one_shoe, load_attributes, measure, parse_shoe_length
     from shoegen.segmentation.overlay import Overlay
     from shoegen.torch_utils.files import atomic_write, check_writable
     from shoegen.torch_utils.text import some

@@ -14,10 +14,9 @@ from numbers import Real
 from typing import Literal
 
 from shoegen.errors import ConfigError
-from shoegen.measure import SHOE_LENGTH, from_millimetres, to_millimetres
+from shoegen.measure import MILLIMETRES, SHOE_LENGTH, from_millimetres, to_millimetres
 
 MAX_STRENGTH = 10  # far beyond what any direction is calibrated for
-MILLIMETRES = {"mm": 1.0, "cm": 10.0, "in": 25.4, "inch": 25.4}
 STRENGTHS = ("sd", "sigma", "σ")
 SHARES = {"%": 0.01}
 UNITS = {
@@ -141,23 +140,6 @@ def parse_edits(texts: list[str], option: str = "--edit") -> dict[str, Amount]:
             raise ConfigError(f"{option}: got {name} twice; add the amounts up")
         edits[name] = Amount.parse(amount, f"{option} {name}")
     return edits
-
-
-def parse_shoe_length(given: float | str, option: str = "shoe_length") -> float:
-    """ "265mm", "26.5 cm", "265" or 265.0 → 265.0, in millimetres.
-
-    Raises:
-        ConfigError: not a length between 50 and 1000 mm.
-    """
-    amount = None
-    if isinstance(given, str):
-        match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(mm|cm|in|inch)?", given.strip().lower())
-        amount = float(match[1]) * MILLIMETRES[match[2] or "mm"] if match else None
-    elif isinstance(given, Real) and not isinstance(given, bool):
-        amount = float(given)
-    if amount is None or not 0 < amount < 1000:
-        raise ConfigError(f"{option}: got {given!r}, expected millimetres between 0 and 1000, such as 265mm")
-    return amount
 
 
 def as_text(

@@ -17,11 +17,11 @@ from shoegen.data.images import encode_png, image_grid, resize, write_image
 from shoegen.directions.direction import Direction
 from shoegen.directions.sampling import BATCH, measure_images
 from shoegen.editing import aiming
-from shoegen.editing.amounts import Amount, as_text, parse_shoe_length
+from shoegen.editing.amounts import Amount, as_text
 from shoegen.editing.history import Edit, asked_for, direction_hash
 from shoegen.errors import ConfigError
 from shoegen.inversion import Photo
-from shoegen.measure import ATTRIBUTES, SHOE_LENGTH
+from shoegen.measure import ATTRIBUTES, SHOE_LENGTH, parse_shoe_length
 from shoegen.torch_utils.pixels import as_rgb, to_pixels
 
 if TYPE_CHECKING:

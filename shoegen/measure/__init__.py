@@ -16,11 +16,19 @@ from shoegen.measure.registry import (
     register,
 )
 from shoegen.measure.shape import NotMeasured, Shape, is_one_shoe
-from shoegen.measure.units import SHOE_LENGTH, format_measure, from_millimetres, to_millimetres
+from shoegen.measure.units import (
+    MILLIMETRES,
+    SHOE_LENGTH,
+    format_measure,
+    from_millimetres,
+    parse_shoe_length,
+    to_millimetres,
+)
 
 __all__ = [
     "ALIASES",
     "ATTRIBUTES",
+    "MILLIMETRES",
     "SHOE_LENGTH",
     "Attribute",
     "Measures",
@@ -32,6 +40,7 @@ __all__ = [
     "is_one_shoe",
     "load_attributes",
     "measure",
+    "parse_shoe_length",
     "read_scores",
     "register",
     "to_millimetres",

@@ -1,7 +1,8 @@
 import pytest
 
-from shoegen.editing.amounts import Amount, as_text, parse_edits, parse_shoe_length
+from shoegen.editing.amounts import Amount, as_text, parse_edits
 from shoegen.errors import ConfigError
+from shoegen.measure import parse_shoe_length
 
 
 @pytest.mark.parametrize(
