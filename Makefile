@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow check bench clean
+.PHONY: demo test test-slow soak check bench clean
 
 demo: $(INSTALLED)  ## edit a shoe's heel with the shipped model
 	@mkdir -p out
@@ -16,6 +16,9 @@ test: $(INSTALLED)  ## all tests but the long ones
 
 test-slow: $(INSTALLED)  ## the long ones
 	$(BIN)/python -m pytest -q -m slow
+
+soak: $(INSTALLED)  ## the reliability suite at length: hours; ends with a table of what was survived
+	$(BIN)/python -m pytest -q -m soak tests/reliability
 
 # mypy does not follow the mapping of setup.py: it is shown the package as it is installed.
 check: $(INSTALLED)  ## lint, format, types
