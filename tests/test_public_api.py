@@ -31,6 +31,7 @@ NAMES = [
 COMMANDS = [
     "build-ops",
     "compare-segmenters",
+    "completion",
     "convert-annotations",
     "convert-direction",
     "convert-model",
@@ -47,6 +48,7 @@ COMMANDS = [
     "interpolate",
     "latents",
     "make-shoes",
+    "manual",
     "measure",
     "paint",
     "prepare",

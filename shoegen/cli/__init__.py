@@ -75,7 +75,16 @@ def _errors_as_one_line(*, debug: bool) -> Iterator[None]:
     help="Compiled operations or plain PyTorch. Default: SHOEGEN_OPS, else auto: what there is.",
 )
 def main(debug: bool, ops: str | None) -> None:
-    """Generative shoe design: segment shoes, train generators, edit along measured axes."""
+    """Generative shoe design: segment shoes, train generators, edit along measured axes.
+
+    \b
+    shoegen edit --direction heel --by +20mm             # with the models that ship
+    shoegen segment photo.jpg --out parts/ --overlay
+    shoegen train-stylegan --data photos.zip --resolution 64 --out runs/shoes
+    shoegen COMMAND --help                               # all options of a command, with examples
+    shoegen manual --out ~/.local/share/man/man1         # the same for `man`
+    eval "$(shoegen completion bash)"                    # names completed with the tab key
+    """
     if ops is not None:
         os.environ["SHOEGEN_OPS"] = ops  # read when the first op is loaded
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half-written files are cleaned up

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shoegen.cli._completion import complete_model
 from shoegen.cli._progress import show_progress
 from shoegen.errors import ConfigError
 
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 OPTIONS = [
     click.option(
-        "--model", default="default", show_default=True, help="A generator's file, or a run folder."
+        "--model",
+        default="default",
+        show_default=True,
+        shell_complete=complete_model,
+        help="A generator's file, or a run folder.",
     ),
     click.option("--cutoff", type=click.IntRange(min=0), help="Truncate only so many of the first layers."),
     click.option(

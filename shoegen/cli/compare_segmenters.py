@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from shoegen.cli import train_segmenter
+from shoegen.cli._completion import complete_model
 from shoegen.cli._progress import show_progress
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command("compare-segmenters")
-@click.argument("models", nargs=-1, metavar="[MODEL]…")
+@click.argument("models", nargs=-1, metavar="[MODEL]…", shell_complete=complete_model)
 @click.option(
     "--data",
     required=True,

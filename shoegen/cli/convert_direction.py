@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from shoegen.cli._completion import complete_model
 from shoegen.cli._options import parse_integers, refuse_overwriting, refuse_without_effect
 from shoegen.cli._samples import CACHE_HELP, sample
 from shoegen.errors import ConfigError
@@ -15,7 +16,13 @@ from shoegen.errors import ConfigError
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A .safetensors, or a .npy.")
 @click.option("--attribute", help="What grows along a .npy boundary, such as heel.")
-@click.option("--model", default="default", show_default=True, help="Its generator's file, or a run folder.")
+@click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    shell_complete=complete_model,
+    help="Its generator's file, or a run folder.",
+)
 @click.option("--layers", default="all", show_default=True, help="Layers that follow: all, or such as 0-3.")
 @click.option("--samples", default=1000, show_default=True, help="Latents to draw and measure.")
 @click.option("--psi", default=0.7, show_default=True, help="Truncation of the samples.")

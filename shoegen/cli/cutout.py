@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from shoegen.cli._completion import complete_model
 from shoegen.cli._options import parse_numbers, refuse_without_effect
 from shoegen.cli._pictures import check_outputs, find_pictures, name_outputs, read_mask, readable
 from shoegen.cli._progress import show_progress
@@ -27,10 +28,15 @@ from shoegen.cli._progress import show_progress
     "--model",
     default="default",
     show_default=True,
+    shell_complete=complete_model,
     help="A segmenter.safetensors, or a run folder; `default`, which ships with shoegen, knows single shoes from the "
     "side before plain backgrounds.",
 )
-@click.option("--second", help="The second network of a cascade, trained with --after the first.")
+@click.option(
+    "--second",
+    shell_complete=complete_model,
+    help="The second network of a cascade, trained with --after the first.",
+)
 @click.option("--box", help="GrabCut's start: x,y,width,height in pixels around the shoe, from the top left.")
 @click.option(
     "--mask",

@@ -6,12 +6,19 @@ from pathlib import Path
 
 import click
 
+from shoegen.cli._completion import complete_model
 from shoegen.cli._options import parse_integers, parse_numbers
 from shoegen.cli._samples import CACHE_HELP, sample
 
 
 @click.command()
-@click.option("--model", default="default", show_default=True, help="A generator's file, or a run folder.")
+@click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    shell_complete=complete_model,
+    help="A generator's file, or a run folder.",
+)
 @click.option(
     "--method",
     type=click.Choice(["sefa", "pca"]),

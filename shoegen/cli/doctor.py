@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
 TOLERANCE = 1e-5  # of an op's largest value, in float32
+FOR_THE_REPOSITORY = ("dev", "docs")  # extras that say nothing to who uses the package
 
 
 @click.command()
@@ -19,6 +20,10 @@ def command() -> None:
 
     Each native op is run and compared with plain PyTorch. Exits with 1 if one is wrong, or if native ops were asked
     for (SHOEGEN_OPS=native) and cannot be had.
+
+    \b
+    shoegen doctor
+    SHOEGEN_OPS=native shoegen doctor    # 1 if this machine would compute in plain PyTorch
     """
     from shoegen.ops import build
     from shoegen.ops.dispatch import get_impl, native_problem
@@ -157,7 +162,7 @@ def _show_extras(advice: list[str]) -> None:
     for requirement in importlib.metadata.requires("shoegen") or []:
         extra = re.search(r"extra == [\"'](.+?)[\"']", requirement)
         name = re.match(r"[\w.-]+", requirement)
-        if extra and name:
+        if extra and name and extra.group(1) not in FOR_THE_REPOSITORY:
             try:
                 importlib.metadata.version(name.group())
             except importlib.metadata.PackageNotFoundError:

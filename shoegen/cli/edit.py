@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shoegen.cli._completion import complete_attributes, complete_direction, complete_model
 from shoegen.cli._options import parse_integers, parse_numbers
 from shoegen.cli._progress import show_progress
 from shoegen.errors import ConfigError
@@ -21,13 +22,20 @@ ONE_SHOE = ("strengths", "sweep", "save_latent", "name", "instance", "mask")
 
 
 @click.command()
-@click.option("--direction", help="Its name, such as heel, or the path of its file.")
+@click.option(
+    "--direction", shell_complete=complete_direction, help="Its name, such as heel, or the path of its file."
+)
 @click.option("--strength", help="Standard deviations of the attribute to add, such as 2 or -1.5.")
 @click.option("--strengths", help="Several, such as -2,-1,0,1,2: writes a strip with captions.")
 @click.option("--by", help="How much to add, measured, such as +20mm.")
 @click.option("--to", help="What to make it, measured, such as 80mm.")
 @click.option("--edit", "edits", multiple=True, help="Several directions: --edit heel=+20mm --edit shaft=-1.")
-@click.option("--keep", default="", help="Attributes that shall stay, such as shaft,toe.")
+@click.option(
+    "--keep",
+    default="",
+    shell_complete=complete_attributes,
+    help="Attributes that shall stay, such as shaft,toe.",
+)
 @click.option("--shoe-length", default="265mm", show_default=True, help="Which lengths are reckoned with.")
 @click.option("--seed", default=7, show_default=True, help="Of the shoe.")
 @click.option("--seeds", help="Of many, such as 0-99; --out is a folder.")
@@ -51,7 +59,13 @@ ONE_SHOE = ("strengths", "sweep", "save_latent", "name", "instance", "mask")
 )
 @click.option("--jobs", type=click.Path(), help="A CSV file: seed, latent or image; edits; keep; out.")
 @click.option("--skip-bad", is_flag=True, help="Of many: go on after one that cannot be done.")
-@click.option("--model", default="default", show_default=True, help="A generator's file, or a run folder.")
+@click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    shell_complete=complete_model,
+    help="A generator's file, or a run folder.",
+)
 @click.option(
     "--attributes", type=click.Path(), help="A Python file that registers your own; it is run as code."
 )

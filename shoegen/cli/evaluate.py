@@ -6,9 +6,17 @@ from pathlib import Path
 
 import click
 
+from shoegen.cli._completion import complete_model
+
 
 @click.command()
-@click.option("--model", default="default", show_default=True, help="A generator's file, or a run folder.")
+@click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    shell_complete=complete_model,
+    help="A generator's file, or a run folder.",
+)
 @click.option(
     "--data",
     required=True,

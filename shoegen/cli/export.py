@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shoegen.cli._completion import complete_model
 from shoegen.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--model", default="default", show_default=True, help="A generator's file, or a run folder.")
+@click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    shell_complete=complete_model,
+    help="A generator's file, or a run folder.",
+)
 @click.option(
     "--format", type=click.Choice(["onnx", "torch"]), help="By default what the suffix of --out says."
 )
@@ -24,7 +31,13 @@ if TYPE_CHECKING:
 @click.option("--cutoff", type=click.IntRange(min=0), help="Truncate only so many of the first layers.")
 @click.option("--noise", type=click.Choice(["const", "none"]), default="const", show_default=True)
 @click.option("--opset", type=int, help="Of ONNX, 18 to 23.")
-@click.option("--out", default="model.onnx", show_default=True, help="The file to write: .onnx or .pt2.")
+@click.option(
+    "--out",
+    type=click.Path(),
+    default="model.onnx",
+    show_default=True,
+    help="The file to write: .onnx or .pt2.",
+)
 def command(
     model: str,
     format: Any,

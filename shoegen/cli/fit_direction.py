@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shoegen.cli._completion import complete_attributes, complete_model
 from shoegen.cli._options import parse_integers
 from shoegen.cli._samples import CACHE_HELP, sample
 from shoegen.errors import ConfigError, DataError
@@ -17,8 +18,16 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("attributes", nargs=-1, required=True, metavar="ATTRIBUTE…")
-@click.option("--model", default="default", show_default=True, help="A generator's file, or a run folder.")
+@click.argument(
+    "attributes", nargs=-1, required=True, metavar="ATTRIBUTE…", shell_complete=complete_attributes
+)
+@click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    shell_complete=complete_model,
+    help="A generator's file, or a run folder.",
+)
 @click.option("--samples", default=4000, show_default=True, help="Latents to draw and measure.")
 @click.option("--psi", default=0.7, show_default=True, help="Truncation of the samples.")
 @click.option("--quantile", default=0.25, show_default=True, help="Share at each end to learn from.")
@@ -28,7 +37,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Learn in W+: coarse, middle and fine layers are drawn with a w of their own, and get a vector of their own.",
 )
-@click.option("--orthogonal-to", default="", help="Attributes to leave alone: such as shaft,sole, or all.")
+@click.option(
+    "--orthogonal-to",
+    default="",
+    shell_complete=complete_attributes,
+    help="Attributes to leave alone: such as shaft,sole, or all.",
+)
 @click.option(
     "--bootstraps", default=8, show_default=True, help="Refits that say how stable it is; 0 for none."
 )

@@ -44,6 +44,7 @@ class _Picture(NamedTuple):
 @click.option("--save-w", type=click.Path(), help="Also write the latents: .npz, .npy or .safetensors.")
 @click.option(
     "--out",
+    type=click.Path(),
     default="grid.png",
     show_default=True,
     help="A sheet (.png, .jpg, .webp), or a folder of pictures.",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from shoegen.cli._completion import complete_model
 from shoegen.cli._options import refuse_without_effect
 from shoegen.cli._pictures import find_pictures, name_outputs, read_mask, readable
 from shoegen.cli._progress import show_progress
@@ -31,6 +32,7 @@ from shoegen.errors import ConfigError
     "--segmenter",
     default="default",
     show_default=True,
+    shell_complete=complete_model,
     help="Finds the shoes: a run folder, a file, or `default`, which ships with shoegen.",
 )
 @click.option("--classes", help="Those that make the mask: shoe,sole. Default: all but the background.")

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 @drawing_options
 @click.option(
     "--out",
+    type=click.Path(),
     default="walk.mp4",
     show_default=True,
     help=".mp4, .gif, .webp, or a folder for the frames as .png.",

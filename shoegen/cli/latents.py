@@ -7,7 +7,12 @@ import click
 
 @click.group()
 def command() -> None:
-    """Shoes that were saved: their names, where they come from, and what was done to them."""
+    """Shoes that were saved: their names, where they come from, and what was done to them.
+
+    \b
+    shoegen edit --direction heel --strength 2 --save-latent shoes/high.safetensors
+    shoegen latents list shoes/
+    """
 
 
 @command.command("list")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shoegen.cli._completion import complete_model
 from shoegen.cli._options import refuse_overwriting, refuse_without_effect
 from shoegen.cli._pictures import check_outputs, find_pictures, name_outputs, read_mask, readable
 from shoegen.cli._progress import show_progress
@@ -43,6 +44,7 @@ TABLES = 5  # of more pictures only what they have in common is printed
     "--model",
     default="default",
     show_default=True,
+    shell_complete=complete_model,
     help="Segmenter of photographs: a segmenter.safetensors, or a run folder; `default`, which ships with shoegen, "
     "knows single shoes from the side before plain backgrounds.",
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shoegen.cli._completion import complete_model
 from shoegen.cli._options import refuse_overwriting
 from shoegen.cli._pictures import find_pictures, name_outputs
 from shoegen.cli._progress import show_progress
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     "--model",
     default="default",
     show_default=True,
+    shell_complete=complete_model,
     help="A spade.safetensors, or a run folder; `default`, which ships with shoegen, paints single shoes from the "
     "side.",
 )

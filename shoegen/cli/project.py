@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shoegen.cli._completion import complete_model
 from shoegen.cli._pictures import check_outputs, find_pictures, name_outputs, read_mask, readable
 from shoegen.cli._progress import show_progress
 
@@ -34,9 +35,16 @@ SUFFIXES = (".safetensors", ".png", ".json")
     show_default=True,
     help="fast: seconds; balanced: up to half a minute; best: minutes.",
 )
-@click.option("--model", default="default", show_default=True, help="A generator's file, or a run folder.")
+@click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    shell_complete=complete_model,
+    help="A generator's file, or a run folder.",
+)
 @click.option(
     "--encoder",
+    shell_complete=complete_model,
     default="auto",
     show_default=True,
     help="An encoder.safetensors or run folder; `auto`: the shipped one if it is of this generator; `none`.",

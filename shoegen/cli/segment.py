@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shoegen.cli._completion import complete_model
 from shoegen.cli._options import refuse_overwriting
 from shoegen.cli._pictures import check_outputs, find_pictures, name_outputs, readable
 from shoegen.cli._progress import show_progress
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     "--model",
     default="default",
     show_default=True,
+    shell_complete=complete_model,
     help="A segmenter.safetensors, or a run folder; `default`, which ships with shoegen, knows single shoes from the "
     "side before plain backgrounds.",
 )

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 @click.option("--psi", default=0.7, show_default=True, help="1: as varied as trained; 0: the mean shoe.")
 @click.option("--class", "class_index", type=click.IntRange(min=0), help="Of a conditional generator.")
 @drawing_options
-@click.option("--out", default="mix.png", show_default=True, help="The sheet to write: .png, .jpg or .webp.")
+@click.option(
+    "--out",
+    type=click.Path(),
+    default="mix.png",
+    show_default=True,
+    help="The sheet to write: .png, .jpg or .webp.",
+)
 def command(
     rows: str,
     cols: str,

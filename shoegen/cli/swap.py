@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import click
 
+from shoegen.cli._completion import complete_model
 from shoegen.cli._options import refuse_overwriting, refuse_without_effect
 from shoegen.cli._progress import show_progress
 
@@ -43,6 +44,7 @@ _PATH = click.Path(path_type=Path)
     "--model",
     default="default",
     show_default=True,
+    shell_complete=complete_model,
     help="A cagan.safetensors, or a run folder; `default` ships with shoegen.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shoegen.cli._completion import complete_model
 from shoegen.cli._options import (
     parse_integers,
     parse_size,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @click.command("train-cagan")
 @click.option(
     "--data",
+    type=click.Path(),
     help="Pairs of photos and the articles on them: a CSV with the columns photo and article, or a folder or zip with "
     "a pairs.csv, with photos/ and articles/, or in DeepFashion's in-shop layout.",
 )
@@ -47,7 +49,9 @@ if TYPE_CHECKING:
 @click.option("--d-channels", help="Of the discriminator.  [default: 64,128,256,512]")
 @click.option("--d-norm", help="Of the discriminator: batch, spectral.  [default: batch; modern spectral]")
 @click.option(
-    "--init-from", help="A cagan.safetensors or run folder to start from; `default` is the shipped one."
+    "--init-from",
+    shell_complete=complete_model,
+    help="A cagan.safetensors or run folder to start from; `default` is the shipped one.",
 )
 # How it learns.
 @click.option("--gan-loss", help="log, hinge, square.  [default: log; modern hinge]")
@@ -66,7 +70,7 @@ if TYPE_CHECKING:
 )
 @click.option("--ema", type=float, help="Half-life of the averaged generator in images.  [default: 0, none]")
 @click.option("--flip", type=float, help="Probability of a mirror image.  [default: 0]")
-@click.option("--val", help="Other pairs to validate on, instead of a share of the data.")
+@click.option("--val", type=click.Path(), help="Other pairs to validate on, instead of a share of the data.")
 @click.option("--val-share", type=float, help="Share of the articles held out.  [default: 0.05]")
 @click.option(
     "--sheets-at",

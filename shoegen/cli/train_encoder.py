@@ -6,12 +6,16 @@ from typing import Any
 
 import click
 
+from shoegen.cli._completion import complete_model
 from shoegen.cli._options import parse_integers, process_options, refuse_with_resume, resume_options
 
 
 @click.command("train-encoder")
 @click.option(
-    "--model", "data", help="The generator to invert: its file, or a run folder.  [default: default]"
+    "--model",
+    "data",
+    shell_complete=complete_model,
+    help="The generator to invert: its file, or a run folder.  [default: default]",
 )
 @click.option(
     "--out",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from shoegen.cli._completion import complete_model
 from shoegen.cli._options import (
     parse_numbers,
     parse_size,
@@ -28,10 +29,13 @@ if TYPE_CHECKING:
 @click.command("train-segmenter")
 @click.option(
     "--data",
+    type=click.Path(),
     help="Folder or zip with images/, masks/ and labels.json; of maskrcnn annotations of instances, of any format.",
 )
 @click.option(
-    "--pictures", help="Of maskrcnn: folder or zip of the pictures, for annotations that stand alone."
+    "--pictures",
+    type=click.Path(),
+    help="Of maskrcnn: folder or zip of the pictures, for annotations that stand alone.",
 )
 @click.option(
     "--out",
@@ -74,9 +78,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--after",
+    shell_complete=complete_model,
     help="Learn to be the second network of a cascade: the first one's file, run folder, or `default`.",
 )
-@click.option("--init-from", help="A segmenter.safetensors to start from; `default` is the shipped one.")
+@click.option(
+    "--init-from",
+    shell_complete=complete_model,
+    help="A segmenter.safetensors to start from; `default` is the shipped one.",
+)
 @click.option(
     "--resolution",
     help="Of the pictures that the network sees: a side, or WIDTHxHEIGHT.  [default: 128; maskrcnn 256x384]",
@@ -111,7 +120,9 @@ if TYPE_CHECKING:
     "street]",
 )
 @click.option("--flip", type=float, help="Probability of a mirror image. Default: studio 0, street 0.5.")
-@click.option("--val", help="Another folder or zip to validate on, instead of a share of the data.")
+@click.option(
+    "--val", type=click.Path(), help="Another folder or zip to validate on, instead of a share of the data."
+)
 @click.option("--allow-shared", is_flag=True, help="Although pictures of --val are among the data.")
 @click.option("--val-pictures", help="Of maskrcnn: the pictures of --val.  [default: those of --pictures]")
 @click.option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shoegen.cli._completion import complete_model
 from shoegen.cli._options import (
     parse_size,
     process_options,
@@ -31,10 +32,13 @@ OF_STYLE = ("z_dim", "styled", "encoder_channels", "encoder_norm", "kl")
 
 @click.command("train-spade")
 @click.option(
-    "--data", help="Folder or zip with images/, masks/ and labels.json; with --maps of the pictures alone."
+    "--data",
+    type=click.Path(),
+    help="Folder or zip with images/, masks/ and labels.json; with --maps of the pictures alone.",
 )
 @click.option(
     "--maps",
+    type=click.Path(),
     help="Folder or zip of the part maps, named like the pictures, as `shoegen segment --out` writes them: PNGs of "
     "class indices, or in the classes' colours.",
 )
@@ -58,7 +62,11 @@ OF_STYLE = ("z_dim", "styled", "encoder_channels", "encoder_norm", "kl")
     show_default=True,
     help="small: for CPU cores, at 128 px; paper256: as published.",
 )
-@click.option("--init-from", help="A spade.safetensors to start from; `default` is the shipped one.")
+@click.option(
+    "--init-from",
+    shell_complete=complete_model,
+    help="A spade.safetensors to start from; `default` is the shipped one.",
+)
 # The pictures.
 @click.option(
     "--fit",
@@ -69,7 +77,9 @@ OF_STYLE = ("z_dim", "styled", "encoder_channels", "encoder_norm", "kl")
 )
 @click.option("--flip", is_flag=True, help="Mirror pictures at random.")
 @click.option("--skip-bad", is_flag=True, help="Leave out pictures that cannot be read or have no part map.")
-@click.option("--val", help="Another folder or zip to validate on, instead of a share of the data.")
+@click.option(
+    "--val", type=click.Path(), help="Another folder or zip to validate on, instead of a share of the data."
+)
 @click.option("--allow-shared", is_flag=True, help="Although pictures of --val are among the data.")
 @click.option("--val-share", type=float, help="Share of the data held out for validation.  [default: 0.05]")
 # The networks.

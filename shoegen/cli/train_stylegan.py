@@ -16,7 +16,7 @@ ARCHITECTURES = click.Choice(["orig", "skip", "resnet"])
 
 
 @click.command("train-stylegan")
-@click.option("--data", help="Folder or zip of pictures.")
+@click.option("--data", type=click.Path(), help="Folder or zip of pictures.")
 @click.option(
     "--resolution", help="Of the training pictures: a side such as 256, or WIDTHxHEIGHT such as 384x256."
 )
