@@ -1,0 +1,192 @@
+"""The shoe that a visitor works on, and every one before it."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+from shoegen.app.studio import Studio
+from shoegen.directions.direction import Direction
+from shoegen.editing import Shoe
+from shoegen.editing.amounts import Amount
+from shoegen.errors import ConfigError
+from shoegen.measure import ATTRIBUTES, SHOE_LENGTH, from_millimetres, to_millimetres
+
+DEPTH = 200  # shoes that are kept
+DRAWN = 6  # of them, the last: with their pictures
+DRAG = 1.0  # seconds between two moves of one slider that are one drag
+
+MEASURED, SIGMA = "measured", "sigma"
+"""The two scales that sliders have: the attribute's own unit, lengths in millimetres; or strengths."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """shoe: as it is. start: as it was picked. base: as it was before the drag that led here. slider: dragged, when."""
+
+    shoe: Shoe
+    start: Shoe
+    base: Entry | None = None
+    slider: str = ""
+    when: float = -math.inf
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What stands beside a slider. before, now: in `unit`. sigmas: how far it moved. reason: why it is not measured."""
+
+    unit: str
+    before: float
+    now: float
+    sigmas: float
+    reason: str = ""
+
+
+class Bench:
+    """One shoe, sliders, undo and redo. Not for several threads at once: its `Work` has the lock."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._done: list[Entry] = []
+        self._undone: list[Entry] = []
+        self.shoe_length = SHOE_LENGTH
+
+    @property
+    def shoe(self) -> Shoe | None:
+        """None: nothing was picked yet."""
+        return self._done[-1].shoe if self._done else None
+
+    @property
+    def start(self) -> Shoe | None:
+        """As it was picked."""
+        return self._done[-1].start if self._done else None
+
+    @property
+    def can_undo(self) -> bool:
+        return len(self._done) > 1
+
+    @property
+    def can_redo(self) -> bool:
+        return bool(self._undone)
+
+    def need(self) -> tuple[Shoe, Shoe]:
+        """The shoe as it was picked, and as it is.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if not self._done:
+            raise ConfigError("there is no shoe yet; pick one first")
+        return self._done[-1].start, self._done[-1].shoe
+
+    def put(self, shoe: Shoe) -> None:
+        """Another shoe; undo brings the one before it back, with its edits."""
+        self._add(Entry(shoe, shoe))
+
+    def undo(self) -> None:
+        if self.can_undo:
+            self._undone.append(self._done.pop())
+            self._end_drag()
+
+    def redo(self) -> None:
+        if self._undone:
+            self._done.append(self._undone.pop())
+            self._end_drag()
+
+    def reset(self) -> None:
+        """The shoe as it was picked, as a step that can be undone."""
+        start, shoe = self.need()
+        if shoe is not start:
+            self._add(Entry(start, start))
+
+    # ---- sliders ----
+
+    def position(self, direction: Direction, scale: str) -> float:
+        """Where the slider of a direction stands; NaN where the attribute cannot be measured."""
+        start, shoe = self.need()
+        if scale == SIGMA:
+            edits = shoe.history[len(start.history) :]
+            return sum(edit.strength for edit in edits if edit.attribute == direction.attribute)
+        return self.in_unit(direction, shoe.measures.get(direction.attribute, math.nan))
+
+    def limits(self, direction: Direction, scale: str) -> tuple[float, float]:
+        """From where to where a slider goes: as far as the direction holds."""
+        low, high = direction.reach if direction.curve else (-3.0, 3.0)
+        if scale == SIGMA:
+            return low, high
+        ends = [direction.mean + strength * direction.sigma for strength in (low, high)]
+        measured = [point[1] for point in direction.curve if math.isfinite(point[1])]
+        least, most = min([*ends, *measured]), max([*ends, *measured])
+        if direction.unit in ("shoe length", "share"):
+            least = max(0.0, least)
+        return self.in_unit(direction, least), self.in_unit(direction, most)
+
+    def in_unit(self, direction: Direction, value: float) -> float:
+        """As it is shown: lengths in millimetres."""
+        return to_millimetres(value, self.shoe_length) if direction.unit == "shoe length" else value
+
+    def reading(self, direction: Direction) -> Reading:
+        start, shoe = self.need()
+        name = direction.attribute
+        before, now = (each.measures.get(name, math.nan) for each in (start, shoe))
+        reason = getattr(shoe.measures, "reasons", {}).get(name, "")
+        unit = "mm" if direction.unit == "shoe length" else direction.unit
+        return Reading(
+            unit,
+            self.in_unit(direction, before),
+            self.in_unit(direction, now),
+            (now - before) / direction.sigma if direction.sigma else math.nan,
+            reason,
+        )
+
+    def drag(self, name: str, value: float, scale: str, keep: list[str]) -> None:
+        """Brings the slider of the direction `name` to a value. One drag is one step for undo.
+
+        Raises:
+            ConfigError: out of reach, or what is to stay cannot; the shoe is as it was.
+        """
+        self.need()
+        last, now = self._done[-1], time.monotonic()
+        goes_on = last.slider == name and last.base is not None and now - last.when < DRAG
+        base = last.base if goes_on and last.base is not None else last
+        direction = self._studio.directions[name]
+        amount = self._amount(base, direction, value, scale)
+        if amount is None:
+            shoe = base.shoe
+        else:
+            edits = {name: amount}
+            shoe = base.shoe.edit(keep=keep, shoe_length=self.shoe_length, **edits)
+        _ = shoe.image  # so that what fails does so before anything is changed
+        if direction.attribute in ATTRIBUTES:
+            _ = shoe.measures
+        entry = Entry(shoe, base.start, base, name, time.monotonic())
+        if goes_on:
+            self._done[-1] = entry
+            self._undone.clear()
+        else:
+            self._add(entry)
+
+    def _amount(self, base: Entry, direction: Direction, value: float, scale: str) -> Amount | None:
+        if scale == MEASURED:
+            if direction.unit == "shoe length":
+                value = from_millimetres(value, self.shoe_length)
+                return Amount("to", value * 100, "%")
+            return Amount("to", value, direction.unit)
+        edits = base.shoe.history[len(base.start.history) :]
+        there = sum(edit.strength for edit in edits if edit.attribute == direction.attribute)
+        step = value - there
+        return Amount.parse(step, direction.name, way="strength") if abs(step) > 1e-9 else None
+
+    # ---- what is kept ----
+
+    def _add(self, entry: Entry) -> None:
+        self._done.append(entry)
+        self._undone.clear()
+        del self._done[:-DEPTH]
+        if len(self._done) > DRAWN:  # pictures can be drawn again
+            old = self._done[-DRAWN - 1]
+            self._done[-DRAWN - 1] = replace(old, shoe=replace(old.shoe), base=None)
+
+    def _end_drag(self) -> None:
+        self._done[-1] = replace(self._done[-1], base=None, slider="")

@@ -1,0 +1,310 @@
+"""A shoe and its sliders; the same on the tabs Shoes and Photograph."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from shoegen.app import pictures, widgets
+from shoegen.app.bench import MEASURED, SIGMA, Bench
+from shoegen.app.studio import Studio
+from shoegen.app.widgets import guarded, need
+from shoegen.app.words import name_of, refusal
+from shoegen.app.work import Work
+from shoegen.data.images import encode_png
+from shoegen.directions.direction import Direction
+from shoegen.editing import Shoe
+from shoegen.measure import ATTRIBUTES, parse_shoe_length
+
+SHOE, COMPARE, WIPE, PARTS, CHANGES, IN_PHOTO = (
+    "Shoe", "Before | after", "Wipe", "Parts", "What changed", "In the photograph",
+)  # fmt: skip
+SCALES = {"Measured (mm)": MEASURED, "Standard deviations (σ)": SIGMA}
+EVENT: dict[str, Any] = {"concurrency_id": "edit", "api_visibility": "private"}
+
+
+@dataclass
+class Editor:
+    """The components of one editor. outputs: all that an edit changes."""
+
+    studio: Studio
+    name: str  # of the bench
+    work: gr.State
+    stage: gr.HTML = field(init=False)
+    view: gr.Radio = field(init=False)
+    story: gr.HTML = field(init=False)
+    says: gr.HTML = field(init=False)
+    scale: gr.Radio = field(init=False)
+    keep: gr.Dropdown = field(init=False)
+    undo: gr.Button = field(init=False)
+    redo: gr.Button = field(init=False)
+    reset: gr.Button = field(init=False)
+    sliders: dict[str, gr.Slider] = field(default_factory=dict)
+    readings: dict[str, gr.HTML] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        views = [SHOE, COMPARE, WIPE, PARTS, CHANGES] + [IN_PHOTO] * (self.name == "photograph")
+        with gr.Row(elem_classes="editor"):
+            with gr.Column(scale=5, min_width=320):
+                self.stage = gr.HTML(
+                    '<div class="empty">Pick a shoe first.</div>',
+                    elem_id=f"{self.name}-stage",
+                    elem_classes="stage",
+                    apply_default_css=False,
+                )
+                self.view = gr.Radio(
+                    views, value=SHOE, show_label=False, container=False, elem_id=f"{self.name}-view"
+                )
+                self.story = gr.HTML("", elem_id=f"{self.name}-story", elem_classes="story")
+            with gr.Column(scale=6, min_width=360):
+                self._controls()
+        self._wire()
+
+    def _controls(self) -> None:
+        with gr.Row():
+            self.undo = gr.Button(
+                "Undo", interactive=False, size="sm", min_width=70, elem_id=f"{self.name}-undo"
+            )
+            self.redo = gr.Button(
+                "Redo", interactive=False, size="sm", min_width=70, elem_id=f"{self.name}-redo"
+            )
+            self.reset = gr.Button(
+                "As picked", interactive=False, size="sm", min_width=70, elem_id=f"{self.name}-reset"
+            )
+        self.scale = gr.Radio(
+            list(SCALES), value=next(iter(SCALES)), label="Sliders show", elem_id=f"{self.name}-scale"
+        )
+        for name, direction in self.studio.directions.items():
+            with gr.Group(elem_classes="direction"):
+                self.sliders[name] = gr.Slider(
+                    0, 1, value=0, step=0.1, label=name_of(direction.attribute), interactive=False,
+                    elem_id=f"{self.name}-slider-{name}", buttons=[],
+                )  # fmt: skip
+                self.readings[name] = gr.HTML(
+                    "", elem_id=f"{self.name}-reading-{name}", elem_classes="reading", apply_default_css=False
+                )
+        if not self.studio.directions:
+            gr.HTML(
+                refusal("This model has no directions yet, so there are no sliders. An engineer adds them with "
+                        "shoegen fit-direction.")
+            )  # fmt: skip
+        with gr.Accordion("More", open=False):
+            self.keep = gr.Dropdown(
+                self._keepable(), multiselect=True, value=[], label="Leave these as they are",
+                info="What you move may move other things a little; those named here are held.",
+                elem_id=f"{self.name}-keep",
+            )  # fmt: skip
+            self.length = gr.Textbox(
+                "265 mm", label="Length of the shoe", info="Heel to toe; millimetres are reckoned with it.",
+                elem_id=f"{self.name}-length",
+            )  # fmt: skip
+        self.says = widgets.says(f"{self.name}-says")
+        with gr.Row(elem_classes="exports"):
+            for label, what, handler in (
+                ("Picture", "png", self._export_png),
+                ("Latent", "latent", self._export_latent),
+                ("Report", "report", self._export_report),
+                ("Report as picture", "report-png", self._export_report_png),
+                *([("Photograph", "photo", self._export_photo)] if self.name == "photograph" else []),
+            ):
+                widgets.export(f"⤓ {label}", handler, [self.work], self.says, f"{self.name}-export-{what}")
+
+    def _keepable(self) -> list[tuple[str, str]]:
+        names = {name for each in self.studio.directions.values() for name in each.gradients}
+        return [(name_of(name), name) for name in sorted(names) if name in ATTRIBUTES]
+
+    @property
+    def outputs(self) -> list[Any]:
+        return [
+            self.stage, self.story, self.says, self.undo, self.redo, self.reset, *self.sliders.values(),
+            *self.readings.values(),
+        ]  # fmt: skip
+
+    # ---- what is shown ----
+
+    def show(
+        self, bench: Bench, view: str, scale: str, *, dragged: str | None = None, refused: str = ""
+    ) -> dict[Any, Any]:
+        """All outputs for the bench as it is; the slider that is dragged is left to the hand that drags it.
+
+        Where its drag was `refused`, it goes back, and says why.
+        """
+        start, shoe = bench.need()
+        outputs: dict[Any, Any] = {
+            self.stage: self._stage(start, shoe, view, bench),
+            self.story: f"<b>{html.escape(start.title)}</b>{self._story(start, shoe)}",
+            self.undo: gr.update(interactive=bench.can_undo),
+            self.redo: gr.update(interactive=bench.can_redo),
+            self.reset: gr.update(interactive=shoe is not start),
+        }
+        for name, direction in self.studio.directions.items():
+            outputs[self.readings[name]] = self._reading(bench, direction)
+            if name != dragged or refused:
+                outputs[self.sliders[name]] = self._slider(bench, direction, SCALES[scale])
+        if dragged and refused:
+            outputs[self.readings[dragged]] += refused
+        return outputs
+
+    def _slider(self, bench: Bench, direction: Direction, scale: str) -> Any:
+        value, (low, high) = bench.position(direction, scale), bench.limits(direction, scale)
+        if not math.isfinite(value):
+            return gr.update(interactive=False)
+        step = 0.1 if scale == SIGMA else 1 if direction.unit == "shoe length" else _nice((high - low) / 100)
+        low, high = math.floor(min(low, value) / step) * step, math.ceil(max(high, value) / step) * step
+        return gr.update(
+            minimum=round(low, 6), maximum=round(high, 6), step=step, value=round(round(value / step) * step, 6),
+            interactive=True,
+        )  # fmt: skip
+
+    def _reading(self, bench: Bench, direction: Direction) -> str:
+        """ "<b>79 mm</b> was 59 mm, +20 mm, +0.6 σ"."""
+        reading = bench.reading(direction)
+        if not math.isfinite(reading.now):
+            return f"<b>not measured</b> {html.escape(reading.reason)}"
+        text = f'<b class="now">{_number(reading.now, reading.unit)}</b>'
+        if not math.isfinite(reading.before):
+            return f"{text} was not measured before"
+        strength = bench.position(direction, SIGMA)
+        if abs(reading.now - reading.before) < 1e-9 and not strength:
+            return text
+        change = _number(reading.now - reading.before, reading.unit, signed=True)
+        return (
+            f"{text} was {_number(reading.before, reading.unit)}: {change}, {reading.sigmas:+.1f} σ".replace(
+                "-", "−"
+            )
+        )
+
+    def _story(self, start: Shoe, shoe: Shoe) -> str:
+        edits = [
+            html.escape(f"{edit.direction} {_asked(edit)}") for edit in shoe.history[len(start.history) :]
+        ]
+        return "".join(f" › {text}" for text in edits[-6:])
+
+    def _stage(self, start: Shoe, shoe: Shoe, view: str, bench: Bench) -> str:
+        if view == COMPARE:
+            return pictures.side_by_side(
+                [pictures.figure(start.rgb, "before"), pictures.figure(shoe.rgb, "after")]
+            )
+        if view == WIPE:
+            return pictures.wipe(start.rgb, shoe.rgb)
+        if view == PARTS:
+            return pictures.parts(shoe.rgb, shoe.part_map, self.studio.model.segmenter.labels)
+        if view == CHANGES:
+            report = shoe.report(start, shoe_length=bench.shoe_length)
+            return pictures.figure(report.image, alt="what changed", side=900)
+        if view == IN_PHOTO:
+            return pictures.figure(shoe.in_photo, alt="the shoe in the photograph", side=900)
+        return pictures.figure(shoe.rgb, alt=shoe.title)
+
+    # ---- what happens ----
+
+    def _wire(self) -> None:
+        inputs = [self.work, self.view, self.scale]
+        outputs = self.outputs
+
+        @guarded(self.says)
+        def show(work: Work, view: str, scale: str) -> dict[Any, Any]:
+            with need(work).lock:
+                return self.show(work.benches[self.name], view, scale)
+
+        for radio in (self.view, self.scale):
+            radio.input(show, inputs, outputs, show_progress="hidden", **EVENT)
+
+        def step(name: str) -> Callable[..., Any]:
+            @guarded(self.says)
+            def run(work: Work, view: str, scale: str) -> dict[Any, Any]:
+                with need(work).lock:
+                    bench = work.benches[self.name]
+                    getattr(bench, name)()
+                    return self.show(bench, view, scale)
+
+            return run
+
+        for button, name in ((self.undo, "undo"), (self.redo, "redo"), (self.reset, "reset")):
+            button.click(step(name), inputs, outputs, show_progress="hidden", **EVENT)
+
+        def drag(name: str) -> Callable[..., Any]:
+            @guarded(self.says)
+            def run(work: Work, view: str, scale: str, keep: list[str], value: float) -> dict[Any, Any]:
+                with need(work).lock:
+                    bench, refused = work.benches[self.name], ""
+                    try:
+                        bench.drag(name, float(value), SCALES[scale], keep or [])
+                    except Exception as error:  # said beside the slider
+                        refused = refusal(error)
+                    return self.show(bench, view, scale, dragged=name, refused=refused)
+
+            return run
+
+        for name, slider in self.sliders.items():
+            slider.input(
+                drag(name), [*inputs, self.keep, slider], outputs, show_progress="hidden",
+                trigger_mode="always_last", **EVENT,
+            )  # fmt: skip
+
+        @guarded(self.says)
+        def set_length(work: Work, view: str, scale: str, text: str) -> dict[Any, Any]:
+            with need(work).lock:
+                bench = work.benches[self.name]
+                bench.shoe_length = parse_shoe_length(text, "Length of the shoe")
+                return {} if bench.shoe is None else self.show(bench, view, scale)
+
+        for event in (self.length.submit, self.length.blur):
+            event(set_length, [*inputs, self.length], outputs, show_progress="hidden", **EVENT)
+
+    # ---- files ----
+
+    def _pair(self, work: Work) -> tuple[Bench, Shoe, Shoe]:
+        with need(work).lock:
+            bench = work.benches[self.name]
+            return bench, *bench.need()
+
+    def _export_png(self, work: Work) -> tuple[str, bytes, str]:
+        return "shoe.png", encode_png(self._pair(work)[2].image), "image/png"
+
+    def _export_photo(self, work: Work) -> tuple[str, bytes, str]:
+        return "photograph.png", encode_png(self._pair(work)[2].in_photo), "image/png"
+
+    def _export_latent(self, work: Work) -> tuple[str, bytes, str]:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "shoe.safetensors"
+            self._pair(work)[2].save_latent(path)
+            return path.name, path.read_bytes(), "application/octet-stream"
+
+    def _export_report(self, work: Work) -> tuple[str, bytes, str]:
+        bench, start, shoe = self._pair(work)
+        figures = shoe.report(start, shoe_length=bench.shoe_length).figures()
+        return "report.json", (json.dumps(figures, indent=2) + "\n").encode(), "application/json"
+
+    def _export_report_png(self, work: Work) -> tuple[str, bytes, str]:
+        bench, start, shoe = self._pair(work)
+        report = shoe.report(start, shoe_length=bench.shoe_length)
+        return "report.png", encode_png(report.image), "image/png"
+
+
+def _asked(edit: Any) -> str:
+    """What was asked for; lengths in millimetres, as they were on the slider."""
+    if edit.target is not None and edit.unit == "shoe length":
+        return f"to {edit.target * edit.shoe_length:.0f} mm"
+    return str(edit.asked)
+
+
+def _nice(step: float) -> float:
+    """1, 2 or 5 times a power of ten, near `step`."""
+    power = 10.0 ** math.floor(math.log10(step)) if step > 0 else 1.0
+    return next(power * each for each in (1, 2, 5, 10) if power * each >= step * 0.99)
+
+
+def _number(value: float, unit: str, *, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    if unit == "mm":
+        return f"{value:{sign}.0f} mm"
+    return f"{value:{sign}.3g} {unit}".rstrip()

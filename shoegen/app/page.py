@@ -1,0 +1,71 @@
+"""The page, of its tabs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import gradio as gr
+
+from shoegen.app.editor import EVENT
+from shoegen.app.options import Options
+from shoegen.app.shoes_tab import ShoesTab
+from shoegen.app.studio import PSI, Studio
+from shoegen.app.words import remark
+from shoegen.app.work import Works
+
+STYLE = Path(__file__).parent / "page.css"
+FETCH_KEY = "(key) => [sessionStorage.getItem('shoegen') || '']"
+KEEP_KEY = "(key) => { sessionStorage.setItem('shoegen', key); }"
+
+
+def build(options: Options | None = None, *, studio: Studio | None = None) -> gr.Blocks:
+    """The page as a Gradio application, which `shoegen.app.server` serves with its limits.
+
+    Args:
+        options: which models, and on what device.
+        studio: the models, where they are open already.
+
+    Raises:
+        FileFormatError: no such model.
+        ConfigError: no such device.
+    """
+    studio = studio or Studio(options)
+    works = Works(studio)
+    with gr.Blocks(title="shoegen", analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        work = gr.State(None, time_to_live=24 * 3600)
+        key = gr.Textbox("", visible="hidden", container=False)
+        gr.HTML("<h1 class='brand'>shoegen</h1>")
+        for name, reason in studio.left_out.items():
+            gr.HTML(remark(f"The direction {name} is left out: {reason}"))
+        with gr.Tabs(elem_id="tabs"), gr.Tab("Shoes", id="shoes"):
+            shoes = ShoesTab(studio, work)
+
+        def restore(found: str) -> dict[Any, Any]:
+            mine = works.find(found or "")
+            with mine.lock:
+                outputs: dict[Any, Any] = {
+                    work: mine,
+                    key: mine.key,
+                    shoes.wall: shoes.tiles(mine, PSI),
+                }
+                if mine.benches["shoes"].shoe is not None:
+                    outputs |= shoes.editor.show(
+                        mine.benches["shoes"], shoes.editor.view.value, shoes.editor.scale.value
+                    )
+            return outputs
+
+        page.load(
+            restore,
+            [key],
+            [work, key, shoes.wall, *shoes.editor.outputs],
+            js=FETCH_KEY,
+            show_progress="hidden",
+            **EVENT,
+        ).success(None, [key], None, js=KEEP_KEY)
+    page.queue(default_concurrency_limit=4, max_size=200)
+    return page

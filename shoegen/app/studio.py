@@ -1,0 +1,92 @@
+"""The models behind the page, which all visitors share. They are opened when they are first needed."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from shoegen.app.options import Options
+from shoegen.directions.direction import Direction
+from shoegen.editing import Shoe, ShoeModel, load
+from shoegen.editing.shoe import prepare
+from shoegen.errors import ShoegenError
+
+if TYPE_CHECKING:
+    from shoegen.cagan.swapping import Swapper
+    from shoegen.inversion.projecting import Inverter
+    from shoegen.spade.painting import Painter
+
+PSI = 0.7
+
+
+class Studio:
+    """A generator with its directions, and beside it a painter and a swapper.
+
+    Attributes: options, model, directions (by name, those that fit the model), left_out (why others do not).
+
+    Raises:
+        FileFormatError: no such model.
+        ConfigError: no such device.
+    """
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or Options()
+        self._lock = threading.RLock()
+        self.model: ShoeModel = load(self.options.model, self.options.device)
+        self.directions: dict[str, Direction] = {}
+        self.left_out: dict[str, str] = {}
+        for name in self.model.directions:
+            try:
+                self.directions[name] = self.model.direction(name)
+            except ShoegenError as error:
+                self.left_out[name] = str(error)
+
+    def wall(self, first: int, count: int, psi: float = PSI) -> list[Shoe]:
+        """The shoes of the seeds from `first` on, drawn."""
+        shoes = self.model.samples(range(first, first + count), psi)
+        prepare(shoes)
+        return shoes
+
+    def warm_up(self) -> None:
+        """Opens what the first slider needs."""
+        with self._lock:
+            shoe = self.model.sample(0)
+            _ = shoe.measures
+
+    # One visitor opens a model, others wait for it.
+
+    @property
+    def inverter(self) -> Inverter:
+        with self._lock:
+            return self._inverter
+
+    @property
+    def painter(self) -> Painter:
+        with self._lock:
+            return self._painter
+
+    @property
+    def swapper(self) -> Swapper:
+        with self._lock:
+            return self._swapper
+
+    @cached_property
+    def _inverter(self) -> Inverter:
+        from shoegen.inversion.projecting import Inverter
+
+        inverter = Inverter(self.model.generator, segmenter=self.model.segmenter)
+        _ = inverter.placement, inverter.basis
+        return inverter
+
+    @cached_property
+    def _painter(self) -> Painter:
+        from shoegen.spade.painting import Painter
+
+        return Painter.load(self.options.painter, self.model.device)
+
+    @cached_property
+    def _swapper(self) -> Swapper:
+        from shoegen.cagan.swapping import Swapper
+
+        return Swapper.load(self.options.swapper, self.model.device)
