@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shoegen.cagan.swapping import Swapper, swap
+    from shoegen.data.sheet import Sheet, sheet
     from shoegen.directions.direction import Direction
     from shoegen.editing import Shoe, ShoeModel, Strip, invert, load, load_shoe
     from shoegen.errors import ShoegenError
@@ -28,6 +29,7 @@ _MODULES = {
     "Painter": "shoegen.spade.painting",
     "Painting": "shoegen.spade.painting",
     "PartSegmenter": "shoegen.segmentation.parts",
+    "Sheet": "shoegen.data.sheet",
     "Shoe": "shoegen.editing",
     "ShoegenError": "shoegen.errors",
     "ShoeModel": "shoegen.editing",
@@ -40,6 +42,7 @@ _MODULES = {
     "load_segmenter": "shoegen.segmentation.loading",
     "load_shoe": "shoegen.editing",
     "paint": "shoegen.spade.painting",
+    "sheet": "shoegen.data.sheet",
     "swap": "shoegen.cagan.swapping",
 }
 
@@ -49,6 +52,7 @@ __all__ = [
     "Painter",
     "Painting",
     "PartSegmenter",
+    "Sheet",
     "Shoe",
     "ShoeModel",
     "ShoegenError",
@@ -62,6 +66,7 @@ __all__ = [
     "load_segmenter",
     "load_shoe",
     "paint",
+    "sheet",
     "swap",
 ]
 

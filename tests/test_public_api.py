@@ -13,6 +13,7 @@ NAMES = [
     "Painter",
     "Painting",
     "PartSegmenter",
+    "Sheet",
     "Shoe",
     "ShoeModel",
     "ShoegenError",
@@ -26,9 +27,11 @@ NAMES = [
     "load_segmenter",
     "load_shoe",
     "paint",
+    "sheet",
     "swap",
 ]
 COMMANDS = [
+    "app",
     "build-ops",
     "compare-segmenters",
     "completion",

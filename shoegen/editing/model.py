@@ -27,7 +27,9 @@ ASSETS = Path(__file__).parent.parent / "assets"
 SAMPLES = 96
 
 
-def load(name_or_path: str | Path = "default", device: str = "auto") -> ShoeModel:
+def load(
+    name_or_path: str | Path = "default", device: str = "auto", *, directions: str | Path | None = None
+) -> ShoeModel:
     """Opens a generator.
 
     Args:
@@ -35,6 +37,7 @@ def load(name_or_path: str | Path = "default", device: str = "auto") -> ShoeMode
             (.safetensors), a checkpoint (its averaged generator), an official .pkl, or rosinality's .pt. What a file
             is, its content tells. Directions are looked for in the folder `directions` beside it.
         device: "auto" takes a GPU where there is one; or "cpu", "cuda".
+        directions: a folder of more, such as your own for the shipped model; it need not be there yet.
 
     Raises:
         FileFormatError: no such model, or a file of another kind, or one that is refused because it would run code.
@@ -50,9 +53,8 @@ def load(name_or_path: str | Path = "default", device: str = "auto") -> ShoeMode
         )
     generator = read_network(path).network
     assert isinstance(generator, Generator)
-    return ShoeModel(
-        generator.to(pick_device(device)), name=str(name_or_path), directions=path.parent / "directions"
-    )
+    folders = [path.parent / "directions", *([] if directions is None else [Path(directions)])]
+    return ShoeModel(generator.to(pick_device(device)), name=str(name_or_path), directions=folders)
 
 
 class ShoeModel(nn.Module):
@@ -61,7 +63,8 @@ class ShoeModel(nn.Module):
     Args:
         generator: ready for inference.
         name: what messages call it.
-        directions: the folder of its direction files; need not be there.
+        directions: the folder of its direction files, or several, of which a later one's come before; they need not
+            be there.
         segmenter: knows the parts of a shoe; by default the shipped one, loaded when first needed.
         origin: hash of the generator that this one is a tuned copy of, whose directions hold for it too.
         base: the model of that generator.
@@ -72,7 +75,7 @@ class ShoeModel(nn.Module):
         generator: Generator,
         *,
         name: str = "model",
-        directions: str | Path = "directions",
+        directions: str | Path | Sequence[Path] = "directions",
         segmenter: PartSegmenter | None = None,
         origin: str | None = None,
         base: ShoeModel | None = None,
@@ -80,7 +83,9 @@ class ShoeModel(nn.Module):
         super().__init__()
         self.generator = generator
         self.name = name
-        self.directions_folder = Path(directions)
+        self.directions_folders = (
+            [Path(directions)] if isinstance(directions, str | Path) else list(directions)
+        )
         self._origin = origin or (base.hash if base else None)
         self._base = (base,)  # in a tuple: it is no part of this module
         if segmenter is not None:
@@ -110,9 +115,19 @@ class ShoeModel(nn.Module):
         return self.generator.mapping.w_avg.device
 
     @property
+    def directions_folder(self) -> Path:
+        """Where directions of this model are written."""
+        return self.directions_folders[0]
+
+    @property
     def directions(self) -> list[str]:
         """The names that `edit` takes."""
-        return sorted(path.stem for path in self.directions_folder.glob("*.safetensors"))
+        return sorted(self._direction_files())
+
+    def _direction_files(self) -> dict[str, Path]:
+        return {
+            path.stem: path for folder in self.directions_folders for path in folder.glob("*.safetensors")
+        }
 
     def direction(self, name: str | Path) -> Direction:
         """A direction by its name, by that of its attribute, or by the path of its file.
@@ -136,8 +151,8 @@ class ShoeModel(nn.Module):
         As its directions know it; where they do not, over 96 samples, which takes seconds.
         """
         known: dict[str, float] = {}
-        for name in self.directions:
-            direction = Direction.load(self.directions_folder / f"{name}.safetensors")
+        for path in self._direction_files().values():
+            direction = Direction.load(path)
             if direction.generator_hash == self.origin:
                 known |= {direction.attribute: direction.sigma, **direction.sigmas}
         if len(known) < 2:  # an old direction knows but its own
@@ -153,9 +168,10 @@ class ShoeModel(nn.Module):
     def _find(self, name: str) -> Path:
         if name.endswith(".safetensors"):
             return Path(name)
-        alike = [known for known in self.directions if ALIASES.get(known, known) == ALIASES.get(name, name)]
+        files = self._direction_files()
+        alike = sorted(known for known in files if ALIASES.get(known, known) == ALIASES.get(name, name))
         if alike:
-            return self.directions_folder / f"{name if name in alike else alike[0]}.safetensors"
+            return files[name if name in alike else alike[0]]
         raise ConfigError(
             f"{self.name} has no direction {name!r}; known: {', '.join(self.directions) or 'none'}; learn one "
             "with `shoegen fit-direction`, or give the path of a .safetensors file"

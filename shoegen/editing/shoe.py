@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shoegen.data.images import encode_png, image_grid, resize, write_image
+from shoegen.data.images import encode_png, fit_image, image_grid, resize, write_image
 from shoegen.directions.direction import Direction
 from shoegen.directions.sampling import BATCH, measure_images
 from shoegen.editing import aiming
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from shoegen.editing.model import ShoeModel
     from shoegen.editing.report import EditReport
     from shoegen.editing.sliders import Sliders
+    from shoegen.segmentation.overlay import Overlay
 
 SHOWN = 256  # least side in pixels of a picture that shows itself
 
@@ -70,6 +71,15 @@ class Shoe:
     def part_map(self) -> np.ndarray:
         """(256, 256) uint8, finer than a small picture; as large as the picture where that is larger."""
         return self._measured[0]
+
+    @property
+    def overlay(self) -> Overlay:
+        """The picture, as fine as the part map, tinted by its parts over a legend; a notebook shows it."""
+        from shoegen.segmentation.overlay import Overlay
+
+        # The part map has margins where the picture is not square.
+        picture = np.array(fit_image(self.rgb, self.part_map.shape, "pad"))
+        return Overlay(picture, self.part_map, self.model.segmenter.labels)
 
     @property
     def measures(self) -> dict[str, float]:

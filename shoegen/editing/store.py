@@ -154,7 +154,7 @@ def load_shoe(path: str | Path, model: ShoeModel | str | Path | None = None, *, 
         model = ShoeModel(
             generator,
             name=base.name,
-            directions=base.directions_folder,
+            directions=base.directions_folders,
             segmenter=base.segmenter,
             base=base,
         )
@@ -169,7 +169,7 @@ def tuned_model(base: ShoeModel, generator: Generator) -> ShoeModel:
     """A model of a tuned copy of a model's generator, its weights as they would come back from a file."""
     generator = _add(base.generator, _differences(base.generator, generator), Path("memory"))
     return ShoeModel(
-        generator, name=base.name, directions=base.directions_folder, segmenter=base.segmenter, base=base
+        generator, name=base.name, directions=base.directions_folders, segmenter=base.segmenter, base=base
     )
 
 

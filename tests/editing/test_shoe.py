@@ -61,12 +61,29 @@ def test_several_directions_at_once(model, run_folder):
     assert edited.title == "seed 3, heel +1, toe_height -0.5"
 
 
+def test_directions_of_ones_own_beside_the_models(model, run_folder, tmp_path):
+    mine = tmp_path / "mine"
+    model = shoegen.load(run_folder, device="cpu", directions=mine)
+    assert model.directions == ["heel"]
+    heel = model.direction("heel")
+    dataclasses.replace(heel, attribute="toe_height").save(mine / "toe.safetensors")
+    dataclasses.replace(heel, step=1.0).save(mine / "heel.safetensors")
+    assert model.directions == ["heel", "toe"]
+    assert model.direction("toe").attribute == "toe_height"
+    assert model.direction("heel").step == 1.0  # one's own comes before
+    assert model.directions_folder == run_folder / "directions"
+    assert model.sample(3).edit(toe=1).title == "seed 3, toe +1"
+
+
 def test_shoe_shows_itself(model):
     shoe = model.sample(seed=3)
     assert read_image(shoe._repr_png_()).shape == (256, 256, 3)
     assert repr(shoe).startswith("Shoe(seed 3)\n  heel_height: 0.")
     assert "shaft_height: 0" in repr(shoe)
     assert shoe.part_map.shape == (256, 256)
+    overlay = shoe.overlay
+    assert overlay.image.shape == (256, 256, 3)
+    assert set(overlay.shares()) == {"background", "sole", "heel", "upper"}
 
 
 def test_strip(model, tmp_path):
