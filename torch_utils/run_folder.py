@@ -89,6 +89,9 @@ class RunFolder:
                 raise ConfigError(
                     f"--resume: the run in {path} is not one of {kind}; expected the command that started it"
                 )
+            for left in path.rglob(".*.part"):  # of files that were being written when the run was killed
+                with contextlib.suppress(OSError):
+                    left.unlink()
             state, damaged = load_latest_checkpoint(path)
             for reason in damaged:
                 print(f"passed over a checkpoint: {reason}", file=sys.stderr)

@@ -165,3 +165,12 @@ def test_a_log_never_stops_a_resume(tmp_path):
     (tmp_path / "run" / "log.jsonl").write_bytes(b'garbage\n[1]\n{"a": 1}\n\xff\n' + good.encode())
     RunFolder.resume(tmp_path / "run", kind="test").close()
     assert (tmp_path / "run" / "log.jsonl").read_text() == good
+
+
+def test_what_was_being_written_when_it_was_killed_goes(tmp_path):
+    RunFolder.create(tmp_path / "run", {}, kind="test").close()
+    left = [tmp_path / "run" / name for name in (".checkpoint-8.pt.x.part", "samples/.8.png.y.part")]
+    for path in left:
+        path.write_bytes(b"half")
+    RunFolder.resume(tmp_path / "run", kind="test").close()
+    assert not any(path.exists() for path in left)
