@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import sys
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -34,11 +36,10 @@ class RunFolder:
         self.state = state  # of the checkpoint that the run goes on from; None for a new run
         self._lock = lock
         images = state["images"] if state else 0
-        self._rewind_log(images)
-        self._log = open(self.path / "log.jsonl", "a")  # noqa: SIM115
-        from torch.utils.tensorboard import SummaryWriter  # a second of imports that only training needs
-
-        self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=images + 1 if images else None)
+        with _said(self.path):
+            self._rewind_log(images)
+            self._log = open(self.path / "log.jsonl", "a")  # noqa: SIM115
+            self._board = _Board(self.path / "tensorboard", purge_step=images + 1 if images else None)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], config: dict[str, Any], *, kind: str) -> Self:
@@ -101,10 +102,10 @@ class RunFolder:
 
     def log(self, images: int, figures: dict[str, float]) -> None:
         """One line of JSON and one point of each TensorBoard curve."""
-        self._log.write(json.dumps({"images": images, **figures}) + "\n")
-        self._log.flush()
-        for name, value in figures.items():
-            self._board.add_scalar(name, value, images)
+        with _said(self.path):
+            self._log.write(json.dumps({"images": images, **figures}) + "\n")
+            self._log.flush()
+            self._board.add(images, figures)
 
     def save_checkpoint(
         self, images: int, state: dict[str, Any], *, keep: int = 2, protect: Collection[int] = ()
@@ -113,9 +114,9 @@ class RunFolder:
         return save_checkpoint(self.path, images, {"images": images, **state}, keep=keep, protect=protect)
 
     def close(self) -> None:
-        self._log.close()
-        self._board.close()
-        self._lock.close()
+        for file in (self._log, self._board, self._lock):
+            with contextlib.suppress(OSError):  # said when it was written to
+                file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -136,6 +137,57 @@ class RunFolder:
                     kept.append(line + "\n")
         with atomic_write(path) as file:
             file.write("".join(kept).encode())
+
+
+class _Board:
+    """An event file of TensorBoard, written at once.
+
+    TensorBoard's own writer leaves that to a thread, which dies of a full disk with a traceback, and may then be waited
+    for without end.
+    """
+
+    def __init__(self, folder: Path, *, purge_step: int | None) -> None:
+        from tensorboard.compat.proto.event_pb2 import SessionLog  # imports that only training needs
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        folder.mkdir(exist_ok=True)
+        name = f"events.out.tfevents.{time.time_ns():020d}.{socket.gethostname()}.{os.getpid()}"
+        self._file = open(folder / name, "wb")  # noqa: SIM115
+        self._records = RecordWriter(self._file)
+        self._write(file_version="brain.Event:2")
+        if purge_step is not None:  # what was logged beyond the checkpoint is shown no more
+            self._write(step=purge_step, session_log=SessionLog(status=SessionLog.START))
+        self._file.flush()
+
+    def add(self, images: int, figures: dict[str, float]) -> None:
+        """One point of each curve."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
+        self._write(step=images, summary=Summary(value=values))
+        self._file.flush()
+
+    def _write(self, **event: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        self._records.write(Event(wall_time=time.time(), **event).SerializeToString())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@contextlib.contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """Turns what the system refuses in a run folder into one line."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {error.filename or path}: {error.strerror}; free space or choose another path, then go on "
+            "with --resume"
+        ) from error
 
 
 def check_new_run(path: str | os.PathLike[str]) -> None:

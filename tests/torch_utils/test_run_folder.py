@@ -1,4 +1,6 @@
 import json
+import resource
+import signal
 
 import pytest
 import torch
@@ -174,3 +176,34 @@ def test_what_was_being_written_when_it_was_killed_goes(tmp_path):
         path.write_bytes(b"half")
     RunFolder.resume(tmp_path / "run", kind="test").close()
     assert not any(path.exists() for path in left)
+
+
+def test_curves_are_tensorboards_own(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with RunFolder.create(tmp_path / "run", {}, kind="test") as run:
+        run.log(8, {"loss": 1.0})
+        run.save_checkpoint(8, {"x": 1})
+        run.log(16, {"loss": 2.0})
+    with RunFolder.resume(tmp_path / "run", kind="test") as run:
+        run.log(16, {"loss": 3.0})
+    curves = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    curves.Reload()
+    assert [(point.step, point.value) for point in curves.Scalars("loss")] == [(8, 1.0), (16, 3.0)]
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
+    with RunFolder.create(tmp_path / "run", {}, kind="test") as run:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+            with pytest.raises(OutputError, match=r"cannot write .*free space .*--resume"):
+                run.log(8, {"loss": 1.0})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, handler)
+    (tmp_path / "run" / "log.jsonl").unlink()
+    (tmp_path / "run" / "log.jsonl").mkdir()
+    with pytest.raises(OutputError, match=r"cannot write .*log\.jsonl"):
+        RunFolder.resume(tmp_path / "run", kind="test")
