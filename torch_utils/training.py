@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
-from shoegen.errors import ConfigError, FileFormatError
+from shoegen.errors import ConfigError, FileFormatError, TrainingError
 from shoegen.torch_utils.config import JsonConfig
 from shoegen.torch_utils.devices import pick_device
 from shoegen.torch_utils.distributed import START_SECONDS, World, join_world
@@ -29,6 +29,7 @@ from shoegen.torch_utils.progress import LiveProgress
 from shoegen.torch_utils.run_folder import RunFolder, check_new_run
 from shoegen.torch_utils.signals import StopRequest
 from shoegen.torch_utils.statistics import RunningMeans
+from shoegen.torch_utils.text import some
 from shoegen.torch_utils.updates import SafeUpdates
 
 SHOW_SECONDS = 10.0
@@ -459,6 +460,9 @@ def _run(
 
             # Evaluate.
             evaluating = learner.images >= config.images or learner.is_due(config.evaluate_every)
+            saving = done or evaluating or learner.is_due(config.save_every)
+            if saving:
+                _check_finite(learner)
             if evaluating and not stopping:
                 _evaluate(learner, data, run, progress)
                 if (reason := learner.end()) is not None:
@@ -466,7 +470,7 @@ def _run(
                     progress.message(f"stopped: {reason}")
 
             # Save.
-            if done or evaluating or learner.is_due(config.save_every):
+            if saving:
                 _save(learner, data, run, owed=evaluating and stopping)
             if stopping:
                 progress.message(f"stopped at {learner.images / size:g} {unit}, saved; go on with --resume")
@@ -478,6 +482,25 @@ def _evaluate(learner: Learner, data: Data, run: RunFolder | None, progress: Liv
     with learner.explain_memory():
         for line in learner.evaluate(data, run):
             progress.message(line)
+
+
+def _check_finite(learner: Learner) -> None:
+    """Raises TrainingError where the state is spoilt, so that it takes no good checkpoint's place."""
+    bad = [name for name, each in _tensors(learner.state_dict()) if not each.isfinite().all()]
+    if bad:
+        raise TrainingError(
+            f"{some(bad)} became NaN or infinite, and was not saved; the checkpoints before stay; "
+            f"{learner.updates[0].advice}"
+        )
+
+
+def _tensors(state: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """All of a state, with their names."""
+    if isinstance(state, torch.Tensor):
+        yield name, state
+    elif isinstance(state, (dict, list, tuple)):
+        for key, value in state.items() if isinstance(state, dict) else enumerate(state):
+            yield from _tensors(value, f"{name}.{key}" if name else str(key))
 
 
 def _save(learner: Learner, data: Data, run: RunFolder | None, *, owed: bool = False) -> None:

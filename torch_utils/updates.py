@@ -23,6 +23,7 @@ class SafeUpdates:
         advice: what helps where gradients stay bad.
 
     Attributes:
+        advice: what was given.
         nonfinite: by parameter, how often its gradient was NaN or infinite.
     """
 
@@ -37,7 +38,7 @@ class SafeUpdates:
     ) -> None:
         self.optimizer = optimizer
         self._network, self._world = network, world
-        self._prefix, self._advice = f"{name}." if name else "", advice
+        self._prefix, self.advice = f"{name}." if name else "", advice
         self._skipped = 0  # in a row
         self.nonfinite: dict[str, int] = {}
 
@@ -61,6 +62,6 @@ class SafeUpdates:
             self.nonfinite[name] = self.nonfinite.get(name, 0) + 1
         if self._skipped >= MAX_SKIPPED:
             raise TrainingError(
-                f"the gradients of {some(bad)} became NaN or infinite {MAX_SKIPPED} times in a row; {self._advice}"
+                f"the gradients of {some(bad)} became NaN or infinite {MAX_SKIPPED} times in a row; {self.advice}"
             )
         return False
