@@ -89,7 +89,8 @@ ARCHITECTURES = click.Choice(["orig", "skip", "resnet"])
 @click.option(
     "--init-from",
     type=click.Path(),
-    help="Start from another model: a run folder, its checkpoint, or another project's .pkl or .pt.",
+    help="Start from another model: a run folder, its checkpoint, another project's .pkl or .pt, or, with "
+    "--allow-partial, `default`, the generator that ships with shoegen.",
 )
 @click.option(
     "--allow-partial", is_flag=True, help="Take what fits of --init-from where not everything does."

@@ -18,6 +18,8 @@ from shoegen.stylegan.networks import Discriminator, FullyConnected, Generator
 from shoegen.torch_utils.checkpoints import latest_checkpoint
 from shoegen.torch_utils.text import some
 
+DEFAULT_PATH = Path(__file__).parent.parent / "assets" / "generator.safetensors"
+
 
 @dataclass
 class TransferReport:
@@ -45,12 +47,13 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The weights of a model, as `transfer` takes them.
 
     Args:
-        path: a run folder, one of its checkpoints, or any file that `read_network` knows.
+        path: a run folder, one of its checkpoints, or any file that `read_network` knows; "default" is the generator
+            that ships with shoegen.
 
     Raises:
         FileFormatError: not there, damaged, or of another kind.
     """
-    path = Path(path)
+    path = DEFAULT_PATH if path == "default" else Path(path)
     if path.is_dir():
         latest = latest_checkpoint(path)
         if latest is None:

@@ -1,9 +1,11 @@
 import pytest
 import torch
 
+import shoegen
 from shoegen.errors import FileFormatError
 from shoegen.ops import downsample2d, setup_filter, upsample2d
 from shoegen.stylegan.config import cpu_config, override
+from shoegen.stylegan.networks import Generator
 from shoegen.stylegan.trainer import Trainer
 from shoegen.stylegan.transfer import read_weights
 
@@ -93,6 +95,16 @@ def test_a_generator_alone_is_a_part(tmp_path):
         own.init_from(state)
     own.init_from(state, allow_partial=True)
     torch.testing.assert_close(own.generator.state_dict(), source.generator_ema.state_dict())
+
+
+def test_the_shipped_generator_by_its_name():
+    state = read_weights("default")
+    assert list(state) == ["generator_ema"]
+    config = shoegen.load("default", device="cpu").generator.config
+    weights = Generator(config).state_dict()
+    assert {name: value.shape for name, value in state["generator_ema"].items()} == {
+        name: value.shape for name, value in weights.items()
+    }
 
 
 def test_networks_that_share_nothing_are_refused():
