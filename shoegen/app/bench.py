@@ -11,7 +11,7 @@ from shoegen.directions.direction import Direction
 from shoegen.editing import Shoe
 from shoegen.editing.amounts import Amount
 from shoegen.errors import ConfigError
-from shoegen.measure import ATTRIBUTES, SHOE_LENGTH, from_millimetres, to_millimetres
+from shoegen.measure import ATTRIBUTES, SHOE_LENGTH, to_millimetres
 
 DEPTH = 200  # shoes that are kept
 DRAWN = 6  # of them, the last: with their pictures
@@ -170,8 +170,7 @@ class Bench:
     def _amount(self, base: Entry, direction: Direction, value: float, scale: str) -> Amount | None:
         if scale == MEASURED:
             if direction.unit == "shoe length":
-                value = from_millimetres(value, self.shoe_length)
-                return Amount("to", value * 100, "%")
+                return Amount("to", value, "mm")
             return Amount("to", value, direction.unit)
         edits = base.shoe.history[len(base.start.history) :]
         there = sum(edit.strength for edit in edits if edit.attribute == direction.attribute)

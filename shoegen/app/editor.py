@@ -183,9 +183,7 @@ class Editor:
         )
 
     def _story(self, start: Shoe, shoe: Shoe) -> str:
-        edits = [
-            html.escape(f"{edit.direction} {_asked(edit)}") for edit in shoe.history[len(start.history) :]
-        ]
+        edits = [html.escape(edit.title) for edit in shoe.history[len(start.history) :]]
         return "".join(f" › {text}" for text in edits[-6:])
 
     def _stage(self, start: Shoe, shoe: Shoe, view: str, bench: Bench) -> str:
@@ -288,13 +286,6 @@ class Editor:
         bench, start, shoe = self._pair(work)
         report = shoe.report(start, shoe_length=bench.shoe_length)
         return "report.png", encode_png(report.image), "image/png"
-
-
-def _asked(edit: Any) -> str:
-    """What was asked for; lengths in millimetres, as they were on the slider."""
-    if edit.target is not None and edit.unit == "shoe length":
-        return f"to {edit.target * edit.shoe_length:.0f} mm"
-    return str(edit.asked)
 
 
 def _nice(step: float) -> float:

@@ -13,10 +13,14 @@ import gradio as gr
 
 from shoegen.app.editor import EVENT
 from shoegen.app.options import Options
+from shoegen.app.paint_tab import PaintTab
+from shoegen.app.photograph_tab import PhotographTab
 from shoegen.app.shoes_tab import ShoesTab
 from shoegen.app.studio import PSI, Studio
+from shoegen.app.swap_tab import SwapTab
 from shoegen.app.words import remark
 from shoegen.app.work import Works
+from shoegen.data.labels import SHOE_PARTS
 
 STYLE = Path(__file__).parent / "page.css"
 FETCH_KEY = "(key) => [sessionStorage.getItem('shoegen') || '']"
@@ -42,30 +46,38 @@ def build(options: Options | None = None, *, studio: Studio | None = None) -> gr
         gr.HTML("<h1 class='brand'>shoegen</h1>")
         for name, reason in studio.left_out.items():
             gr.HTML(remark(f"The direction {name} is left out: {reason}"))
-        with gr.Tabs(elem_id="tabs"), gr.Tab("Shoes", id="shoes"):
-            shoes = ShoesTab(studio, work)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Shoes", id="shoes"):
+                shoes = ShoesTab(studio, work)
+            with gr.Tab("Photograph", id="photograph"):
+                photograph = PhotographTab(studio, work)
+            with gr.Tab("Paint", id="paint") as paint_tab:
+                paint = PaintTab(studio, work, SHOE_PARTS)
+            with gr.Tab("Swap", id="swap"):
+                swap = SwapTab(studio, work)
+
+        # Examples are drawn when someone looks at them.
+        paint_tab.select(paint.tiles, None, [paint.examples], show_progress="hidden", **EVENT)
 
         def restore(found: str) -> dict[Any, Any]:
             mine = works.find(found or "")
             with mine.lock:
-                outputs: dict[Any, Any] = {
-                    work: mine,
-                    key: mine.key,
-                    shoes.wall: shoes.tiles(mine, PSI),
-                }
-                if mine.benches["shoes"].shoe is not None:
-                    outputs |= shoes.editor.show(
-                        mine.benches["shoes"], shoes.editor.view.value, shoes.editor.scale.value
-                    )
-            return outputs
+                outputs: dict[Any, Any] = {work: mine, key: mine.key, shoes.wall: shoes.tiles(mine, PSI)}
+                for tab in (shoes, photograph):
+                    bench, editor = mine.benches[tab.editor.name], tab.editor
+                    if bench.shoe is not None:
+                        outputs |= editor.show(bench, editor.view.value, editor.scale.value)
+                outputs |= photograph.show(mine)
+                if mine.drawing is not None:
+                    outputs |= {paint.canvas: paint.url(mine), **paint.show(mine)}
+                return outputs | swap.show(mine)
 
-        page.load(
-            restore,
-            [key],
-            [work, key, shoes.wall, *shoes.editor.outputs],
-            js=FETCH_KEY,
-            show_progress="hidden",
-            **EVENT,
-        ).success(None, [key], None, js=KEEP_KEY)
+        outputs = [
+            work, key, shoes.wall, *shoes.editor.outputs, *photograph.outputs, *photograph.editor.outputs,
+            *paint.outputs, *swap.outputs,
+        ]  # fmt: skip
+        page.load(restore, [key], outputs, js=FETCH_KEY, show_progress="hidden", **EVENT).success(
+            None, [key], None, js=KEEP_KEY
+        )
     page.queue(default_concurrency_limit=4, max_size=200)
     return page

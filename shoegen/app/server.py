@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import socket
@@ -63,7 +64,7 @@ class Server:
                 app,
                 log_level="warning",
                 access_log=False,
-                timeout_graceful_shutdown=2,
+                timeout_graceful_shutdown=1,
                 ws="none",
                 server_header=False,
             )
@@ -74,7 +75,14 @@ class Server:
                 await started(sockets)
                 on_up()
 
-            self._uvicorn.startup = startup
+            shut_down = self._uvicorn.shutdown
+
+            async def shutdown(sockets: Any = None) -> None:
+                # Open pages always have a stream that is cut off here: no error.
+                logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
+                await shut_down(sockets)
+
+            self._uvicorn.startup, self._uvicorn.shutdown = startup, shutdown
             try:
                 self._uvicorn.run(sockets=[self._socket])
             finally:

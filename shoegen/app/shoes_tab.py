@@ -74,14 +74,12 @@ class ShoesTab:
             show_progress="hidden", **EVENT,
         )  # fmt: skip
 
-    def tiles(self, work: Work, psi: float) -> list[dict[str, str]]:
+    def tiles(self, work: Work, psi: float) -> str:
         start = work.benches["shoes"].start
-        chosen = start.source.get("seed") if start is not None else None
-        return [
-            widgets.tile(
-                pictures.picture_url(shoe.rgb, pictures.SMALL),
-                shoe.title,
-                chosen=shoe.source["seed"] == chosen,
-            )
-            for shoe in self._studio.wall(work.first_seed, WALL, float(psi))
-        ]
+        shoes = self._studio.wall(work.first_seed, WALL, float(psi))
+        is_here = start is not None and start.source["psi"] == psi
+        seed = start.source["seed"] if start is not None and is_here else -1
+        return widgets.tiles(
+            ((pictures.picture_url(shoe.rgb, pictures.SMALL), shoe.title) for shoe in shoes),
+            chosen=seed - work.first_seed,
+        )

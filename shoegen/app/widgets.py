@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Callable
+import html
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gradio as gr
@@ -13,10 +14,6 @@ from shoegen.app.pictures import data_url
 from shoegen.app.words import refusal
 from shoegen.errors import ConfigError
 
-WALL = """
-<div class="wall">{{#each value}}<button type="button" data-index="{{@index}}" class="{{this.mark}}"
-title="{{this.title}}"><img src="{{this.src}}" alt="{{this.title}}"><span>{{this.title}}</span></button>{{/each}}</div>
-"""
 PICK = """
 element.addEventListener('click', event => {
   const button = event.target.closest('button[data-index]');
@@ -24,22 +21,28 @@ element.addEventListener('click', event => {
 });
 """
 SAVE = """
-(file) => {
-  if (!file) return;
-  const {name, url} = JSON.parse(file);
+watch('value', () => {
+  if (!props.value) return;
   const link = document.createElement('a');
-  link.href = url; link.download = name; document.body.append(link); link.click(); link.remove();
-}
+  link.href = props.value.url; link.download = props.value.name;
+  document.body.append(link); link.click(); link.remove();
+});
 """
 
 
 def wall(elem_id: str) -> gr.HTML:
-    """Pictures to pick from; its value: a list of `tile`s. Its click carries `index`."""
-    return gr.HTML([], html_template=WALL, js_on_load=PICK, elem_id=elem_id, apply_default_css=False)
+    """Pictures to pick from; its value: `tiles`. Its click carries `index`."""
+    return gr.HTML("", js_on_load=PICK, elem_id=elem_id, apply_default_css=False)
 
 
-def tile(src: str, title: str, *, chosen: bool = False) -> dict[str, str]:
-    return {"src": src, "title": title, "mark": "chosen" if chosen else ""}
+def tiles(pictures: Iterable[tuple[str, str]], *, chosen: int | None = None) -> str:
+    """The value of a `wall`: pictures' URLs and their titles; `chosen` is the index of the one that is marked."""
+    buttons = "".join(
+        f'<button type="button" data-index="{i}"{" class=chosen" if i == chosen else ""} title="{html.escape(title)}">'
+        f'<img src="{url}" alt="{html.escape(title)}"><span>{html.escape(title)}</span></button>'
+        for i, (url, title) in enumerate(pictures)
+    )
+    return f'<div class="wall">{buttons}</div>'
 
 
 def says(elem_id: str) -> gr.HTML:
@@ -87,15 +90,16 @@ def export(
     handler: gives the file's name, its bytes, and its kind ("image/png").
     """
     button = gr.Button(label, elem_id=elem_id, size="sm", min_width=80)
-    file = gr.Textbox("", visible="hidden", elem_id=f"{elem_id}-file", container=False)
+    file = gr.HTML(None, html_template=" ", js_on_load=SAVE, elem_classes="file", apply_default_css=False)
 
     @guarded(place)
     @functools.wraps(handler)
     def run(*arguments: Any) -> dict[Any, Any]:
         name, content, kind = handler(*arguments)
-        return {file: json.dumps({"name": name, "url": data_url(content, kind)})}
+        # The time makes the same file another value, which the browser is told of.
+        return {file: {"name": name, "url": data_url(content, kind), "when": time.time()}}
 
     button.click(
         run, inputs, [file, place], show_progress="hidden", concurrency_id="edit", api_visibility="private"
-    ).success(None, [file], None, js=SAVE).then(lambda: "", None, [file], api_visibility="private")
+    )
     return button

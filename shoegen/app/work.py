@@ -33,12 +33,15 @@ class Work:
         self.photo_name = ""
         self.photo: Photo | None = None
         self.several: list[np.ndarray] = []
+        self.chosen = 0
         self.stop = threading.Event()
         self.drawing: np.ndarray | None = None
         self.painted: np.ndarray | None = None
         self.style_picture: np.ndarray | None = None
+        self.style_seed = self.first_style = 0
         self.swap_pictures: dict[str, np.ndarray] = {}
         self.swapped: np.ndarray | None = None
+        self.swap_example = 0
         self.used = time.monotonic()
 
 

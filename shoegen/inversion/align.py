@@ -27,6 +27,15 @@ from shoegen.torch_utils.pixels import as_rgb, from_pixels, to_pixels
 
 Flip = Literal["auto", "yes", "no"]
 
+
+class SeveralShoes(DataError):
+    """More than one shoe, and none was chosen. shoes: their masks (h, w) bool, left to right."""
+
+    def __init__(self, message: str, shoes: list[np.ndarray]) -> None:
+        super().__init__(message)
+        self.shoes = shoes
+
+
 SAMPLES = 48  # of the generator, from which its way to place a shoe is learned
 LEAST_SHARE = 0.15  # of the largest shoe: what is smaller is no shoe of its own
 LEAST_SIDE = 16  # pixels of a shoe's longer side
@@ -213,7 +222,8 @@ def align(
 
     Raises:
         ConfigError: no such flip, or a mask that is none.
-        DataError: no shoe, several and none chosen, no such instance, or one of a few pixels.
+        DataError: no shoe, no such instance, or one of a few pixels.
+        SeveralShoes: several and none chosen; the masks of a huge picture are smaller than it.
     """
     if flip not in get_args(Flip):
         raise ConfigError(f"--flip: got {flip!r}, expected {', '.join(get_args(Flip))}")
@@ -296,8 +306,9 @@ def find_shoe(
         )
     shoes = [each for each in shoes if np.count_nonzero(each) >= LEAST_SHARE * largest]
     if instance is None and len(shoes) > 1:
-        raise DataError(
-            f"found {len(shoes)} shoes; choose one with --instance 1 to {len(shoes)}, counted left to right"
+        raise SeveralShoes(
+            f"found {len(shoes)} shoes; choose one with --instance 1 to {len(shoes)}, counted left to right",
+            shoes,
         )
     number = instance or 1
     if not 1 <= number <= len(shoes):

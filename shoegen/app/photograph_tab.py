@@ -1,0 +1,223 @@
+"""The tab Photograph: upload, cut-out, the search for its latent, sliders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import gradio as gr
+import numpy as np
+
+from shoegen.app import pictures, widgets
+from shoegen.app.editor import EVENT, Editor
+from shoegen.app.studio import Studio
+from shoegen.app.uploads import drop, take
+from shoegen.app.widgets import guarded, need
+from shoegen.app.words import refusal, remark, sentence
+from shoegen.app.work import Work
+from shoegen.errors import ConfigError, ShoegenError
+from shoegen.inversion import Photo
+from shoegen.inversion.align import SeveralShoes
+
+QUALITIES = {"Fast": "fast", "Balanced": "balanced", "Best": "best"}
+TOES = {"find out": "auto", "left": "no", "right": "yes"}
+INK = (230, 90, 20)
+
+
+class Stopped(ShoegenError):
+    """The visitor wants no more of a search."""
+
+
+class PhotographTab:
+    """Attributes: editor; `show` gives what the page shows of a visitor's photograph."""
+
+    def __init__(self, studio: Studio, work: gr.State) -> None:
+        self._studio = studio
+        gr.HTML(
+            "<p class='lead'>A photograph of one shoe from the side, before a plain background, becomes a shoe with "
+            "sliders.</p>"
+        )
+        with gr.Row():
+            with gr.Column(scale=4, min_width=300):
+                self.file = drop("Drop a photograph here, or choose one", "photo-file")
+                self.which = gr.Radio(
+                    [], label="Which of the shoes?", visible=False, elem_id="photo-which", interactive=True
+                )
+                self.toe = gr.Radio(
+                    list(TOES),
+                    value="find out",
+                    label="The toe points",
+                    elem_id="photo-toe",
+                    interactive=True,
+                )
+                self.quality = gr.Radio(
+                    list(QUALITIES), value="Fast", label="How well it is to be found",
+                    info="Fast takes seconds, Balanced half a minute, Best minutes.", elem_id="photo-quality",
+                )  # fmt: skip
+                with gr.Row():
+                    self.find = gr.Button(
+                        "Find the shoe",
+                        variant="primary",
+                        interactive=False,
+                        elem_id="photo-find",
+                        min_width=120,
+                    )
+                    stop = gr.Button("Stop", elem_id="photo-stop", min_width=80, scale=0)
+                self.says = widgets.says("photo-says")
+            with gr.Column(scale=7, min_width=360):
+                self.cut = gr.HTML(
+                    '<div class="empty">The cut-out appears here.</div>',
+                    elem_id="photo-cut", elem_classes="stage", apply_default_css=False,
+                )  # fmt: skip
+        self.editor = Editor(studio, "photograph", work)
+        self.outputs = shown = [self.cut, self.which, self.find, self.says]
+
+        @guarded(self.says)
+        def upload(work: Work, path: str | None, toe: str) -> dict[Any, Any]:
+            if path is None:
+                return {}
+            pixels, name = take(path, as_picture=True)
+            need(work)
+            try:
+                photo = studio.inverter.align(pixels, flip=TOES[toe])  # type: ignore[arg-type]
+                several: list[np.ndarray] = []
+            except SeveralShoes as error:
+                photo, several = None, error.shoes
+            with work.lock:
+                work.pixels, work.photo_name, work.photo, work.several, work.chosen = (
+                    pixels,
+                    name,
+                    photo,
+                    several,
+                    0,
+                )
+                return self.show(work)
+
+        @guarded(self.says)
+        def choose(work: Work, which: str | None, toe: str) -> dict[Any, Any]:
+            with need(work).lock:
+                if work.pixels is None:
+                    return {}
+                if work.several:
+                    if not which:
+                        return self.show(work)
+                    work.chosen = int(which.split()[0])
+                work.photo = studio.inverter.align(
+                    work.pixels,
+                    instance=work.chosen or None,
+                    flip=TOES[toe],  # type: ignore[arg-type]
+                )
+                return self.show(work)
+
+        self.file.upload(upload, [work, self.file, self.toe], shown, show_progress_on=[self.cut], **HEAVY)
+        for radio in (self.which, self.toe):
+            radio.input(choose, [work, self.which, self.toe], shown, show_progress_on=[self.cut], **HEAVY)
+
+        editor = self.editor
+
+        @guarded(self.says)
+        def search(
+            work: Work,
+            quality: str,
+            view: str,
+            scale: str,
+            progress: gr.Progress = gr.Progress(),  # noqa: B008
+        ) -> dict[Any, Any]:
+            from shoegen.editing.model import inverted
+
+            with need(work).lock:
+                photo, name = work.photo, work.photo_name
+                if photo is None:
+                    raise ConfigError("there is no photograph yet; choose one first")
+                work.stop.clear()
+
+            def report(done: int, total: int) -> None:
+                if work.stop.is_set():
+                    raise Stopped("stopped; the photograph is still here, and so is what was found before")
+                progress((done, total), desc="finding the shoe", unit="steps")
+
+            found = studio.inverter.invert(photo, quality=QUALITIES[quality], progress=report)  # type: ignore[arg-type]
+            shoe = inverted(found, studio.model, name=name)
+            _ = shoe.measures
+            with work.lock:
+                bench = work.benches["photograph"]
+                bench.put(shoe)
+                told = f"Found in {found.figures['seconds']:.0f} s. The parts agree by {found.figures['part_iou']:.0%}."
+                return {self.says: remark(told), **editor.show(bench, view, scale)}
+
+        self.find.click(
+            search, [work, self.quality, editor.view, editor.scale], [*shown, *editor.outputs],
+            show_progress_on=[self.cut], **HEAVY,
+        )  # fmt: skip
+
+        def halt(work: Work | None) -> None:
+            if work is not None:
+                work.stop.set()
+
+        stop.click(halt, [work], None, show_progress="hidden", **EVENT)
+
+    def show(self, work: Work) -> dict[Any, Any]:
+        """The photograph and its cut-out, or the shoes that are to be told apart."""
+        if work.pixels is None:
+            return {}
+        choices = [f"{i + 1} {_side(i, len(work.several))}".strip() for i in range(len(work.several))]
+        outputs: dict[Any, Any] = {
+            self.which: gr.update(
+                choices=choices,
+                visible=bool(choices),
+                value=choices[work.chosen - 1] if work.chosen else None,
+            ),
+            self.find: gr.update(interactive=work.photo is not None),
+        }
+        if work.photo is None:
+            outputs[self.cut] = pictures.figure(_numbered(work.pixels, work.several), alt="shoes, numbered")
+            outputs[self.says] = refusal(
+                f"There are {len(work.several)} shoes in {work.photo_name}. Which one is it?"
+            )
+        else:
+            outputs[self.cut] = pictures.side_by_side(
+                [
+                    pictures.figure(_cut_out(work.photo), "cut out"),
+                    pictures.figure(work.photo.aligned, "as the model sees it"),
+                ]
+            )
+            outputs[self.says] = "".join(remark(_note(note)) for note in work.photo.notes)
+        return outputs
+
+
+HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": 1, "api_visibility": "private"}
+
+
+def _note(note: str) -> str:
+    """Notes speak of options that the page has under other names."""
+    return sentence(ShoegenError(note))
+
+
+def _side(index: int, count: int) -> str:
+    return "(left)" if index == 0 else "(right)" if index == count - 1 else ""
+
+
+def _cut_out(photo: Photo) -> np.ndarray:
+    """(h, w, 3) uint8: the photograph, pale where the shoe is not, and an outline."""
+    pixels = pictures.fit(photo.pixels, pictures.SIDE)
+    mask = cv2.resize(photo.mask.astype(np.float32), pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+    share = mask[..., None]
+    shown = (pixels * share + (0.25 * pixels + 191) * (1 - share)).astype(np.uint8)
+    return _outline(shown, mask >= 0.5)
+
+
+def _outline(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    lines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(np.ascontiguousarray(pixels), lines, -1, INK, 2, cv2.LINE_AA))
+
+
+def _numbered(pixels: np.ndarray, shoes: list[np.ndarray]) -> np.ndarray:
+    shown = pictures.fit(pixels, 900)
+    for number, shoe in enumerate(shoes, 1):
+        mask = cv2.resize(shoe.astype(np.uint8), shown.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+        shown = _outline(shown, mask)
+        rows, columns = np.nonzero(mask)
+        place = int(columns.mean()) - 14, int(rows.mean()) + 14
+        for color, width in (((255, 255, 255), 10), (INK, 4)):
+            cv2.putText(shown, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 1.4, color, width, cv2.LINE_AA)
+    return shown
