@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow soak check bench clean
+.PHONY: demo test test-slow soak check tree types docs bench clean
 
 demo: $(INSTALLED)  ## edit a shoe's heel with the shipped model
 	@mkdir -p out
@@ -20,13 +20,21 @@ test-slow: $(INSTALLED)  ## the long ones
 soak: $(INSTALLED)  ## the reliability suite at length: hours; ends with a table of what was survived
 	$(BIN)/python -m pytest -q -m soak tests/reliability
 
-# mypy does not follow the mapping of setup.py: it is shown the package as it is installed.
-check: $(INSTALLED)  ## lint, format, types
+check: $(INSTALLED)  ## lint, format, types, documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(MAKE) types docs
+
+# mypy and mkdocstrings do not follow the mapping of setup.py: they are shown the package as it is installed.
+tree:
 	rm -rf build/types && mkdir -p build/types
 	cp -rs $(CURDIR)/shoegen build/types/ && cp -rs $(CURDIR)/ops $(CURDIR)/torch_utils build/types/shoegen/
+
+types: $(INSTALLED) tree
 	cd build/types && $(CURDIR)/$(BIN)/mypy --cache-dir $(CURDIR)/.mypy_cache --config-file $(CURDIR)/pyproject.toml -p shoegen
+
+docs: $(INSTALLED) tree  ## the documents as a site: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(INSTALLED)  ## the figures that the README quotes
 	$(BIN)/python benchmarks/edit_quality.py --seeds 500
