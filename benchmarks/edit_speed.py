@@ -3,8 +3,9 @@
     python benchmarks/edit_speed.py --runs 5 --batch 1000 --json speed.json
 
 Aims on two cores: command ≤ 6 s, warm_edit ≤ 0.3 s (edit, picture and measures), to_target ≤ 2 s (median; also the
-slowest of targets from the direction's reach is reported, with the pictures that were measured). Run alone on a machine
-the seconds of wall and of CPU agree; with other work they do not, so both are reported.
+slowest of targets from the direction's reach is reported, with the pictures that were measured). `straight` is with
+hold=False. Run alone on a machine the seconds of wall and of CPU agree; with other work they do not, so both are
+reported.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -65,20 +66,20 @@ def main() -> None:
 
     model = load(options.model)
     shoe = model.sample()
-    direction = model.direction(options.direction)
     assert shoe.measures  # loads the segmenter
     count = max(20, 4 * options.runs)
-    strengths = iter(np.linspace(-2, 2, count + 1))
+    for name, hold in (("warm_edit", True), ("warm_edit_straight", False)):
+        strengths = iter(np.linspace(-2, 2, count + 1))
 
-    def edit() -> None:
-        edited = shoe.move(direction, float(next(strengths)))
-        assert edited.image.size
-        assert edited.measures
+        def edit(hold: bool = hold, strengths: Iterator[float] = strengths) -> None:
+            edited = shoe.edit(hold=hold, **{options.direction: float(next(strengths))})
+            assert edited.image.size
+            assert edited.measures
 
-    edit()
-    started = time.process_time()
-    add(report, "warm_edit", clock(edit, count), "≤ 0.3")
-    report.add("warm_edit_cpu", (time.process_time() - started) / count, "s")
+        edit()
+        started = time.process_time()
+        add(report, name, clock(edit, count), "≤ 0.3")
+        report.add(f"{name}_cpu", (time.process_time() - started) / count, "s")
     to_targets(report, model, options.direction, options.targets)
     if options.batch:
         in_batch(report, model, options.direction, options.batch)
@@ -115,15 +116,19 @@ def to_targets(report: Report, model: ShoeModel, name: str, count: int) -> None:
 
 
 def in_batch(report: Report, model: ShoeModel, name: str, count: int) -> None:
-    """Pictures a second from seed to file, with and without measuring, and the memory of the process."""
-    for measure in (False, True):
+    """Pictures a second from seed to file, held, straight, and straight and measured, and the memory of the process."""
+    for kind, hold, measure in (
+        ("", True, False),
+        ("_straight", False, False),
+        ("_straight_measured", False, True),
+    ):
         with tempfile.TemporaryDirectory() as folder:
             edits = {name: Amount("strength", 1.5)}
             jobs = [Job("seed", str(seed), edits, Path(folder) / f"{seed}.png") for seed in range(count)]
             tally = Tally()
-            for _ in run_jobs(model, jobs, measure=measure, tally=tally):
+            for _ in run_jobs(model, jobs, hold=hold, measure=measure, tally=tally):
                 pass
-        report.add("batch_measured" if measure else "batch", tally.pace, "images/s")
+        report.add(f"batch{kind}", tally.pace, "images/s")
     report.add("memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MiB at most")
 
 

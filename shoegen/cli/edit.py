@@ -36,6 +36,12 @@ ONE_SHOE = ("strengths", "sweep", "save_latent", "name", "instance", "mask")
     shell_complete=complete_attributes,
     help="Attributes that shall stay, such as shaft,toe.",
 )
+@click.option(
+    "--hold/--no-hold",
+    default=True,
+    show_default=True,
+    help="Keep the look of what an edit of heel, sole or the upper's colour is not about; --no-hold is faster.",
+)
 @click.option("--shoe-length", default="265mm", show_default=True, help="Which lengths are reckoned with.")
 @click.option("--seed", default=7, show_default=True, help="Of the shoe.")
 @click.option("--seeds", help="Of many, such as 0-99; --out is a folder.")
@@ -184,7 +190,7 @@ def _edit_one(
     for direction in amounts or [given["direction"]]:
         model.direction(direction)  # before a photograph's shoe is searched for
     shoe = _open_shoe(given, model)
-    options: dict[str, Any] = {"keep": given["keep"], "shoe_length": shoe_length}
+    options: dict[str, Any] = {"keep": given["keep"], "hold": given["hold"], "shoe_length": shoe_length}
     if strengths:
         strip = shoe.strip(**options | {given["direction"]: strengths})
         attribute = shoe.model.direction(given["direction"]).attribute
@@ -334,6 +340,7 @@ def _edit_many(given: dict[str, Any], amounts: dict[str, Amount], shoe_length: f
             class_index=given["class_index"],
             quality=given["quality"],
             keep=[name for name in given["keep"].split(",") if name],
+            hold=given["hold"],
             shoe_length=shoe_length,
             measure=given["report"] is not None,
             skip_bad=given["skip_bad"],

@@ -39,6 +39,23 @@ def to_lab(pixels: np.ndarray) -> np.ndarray:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
 
 
+def to_srgb(lab: np.ndarray) -> np.ndarray:
+    """The inverse of `to_lab`, without rounding; colours that sRGB does not have are clipped.
+
+    Args:
+        lab: (…, 3) CIELAB.
+
+    Returns:
+        (…, 3) float64, 0 to 255.
+    """
+    light, a, b = np.moveaxis(np.asarray(lab, float), -1, 0)
+    y = (light + 16) / 116
+    steps = np.stack([y + a / 500, y, y - b / 200], -1)
+    xyz = np.where(steps > 6 / 29, steps**3, 3 * (6 / 29) ** 2 * (steps - 4 / 29))
+    linear = np.clip(xyz @ np.linalg.inv(_TO_XYZ), 0, 1)
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
 def delta_e(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """How far apart the eye sees colours: CIEDE2000, where about 1 is just seen and 100 is black beside white.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from shoegen.directions.direction import Direction
 from shoegen.directions.sampling import BATCH, measure_images
+from shoegen.editing import holding
 from shoegen.editing.amounts import Amount, as_text
 from shoegen.editing.history import Edit, asked_for, direction_hash
 from shoegen.editing.solving import Found, solve_many, solve_one
@@ -31,6 +32,7 @@ CLOSE_SIGMA = 0.02
 FAIR = {"shoe length": 0.011}
 """What is farther off is worth a word: 3 mm of 270; else this share of a sigma:"""
 FAIR_SIGMA = 0.1
+TOUCH = 0.5  # strengths: what holding takes an attribute off its target at most
 KEPT_SIGMA = 0.2  # of what was to stay; what moves more is corrected
 
 
@@ -53,7 +55,9 @@ class _Move:
         return FAIR.get(self.unit, FAIR_SIGMA * self.sigma)
 
 
-def edit(shoe: Shoe, edits: Mapping[str, object], *, keep: str | Iterable[str], shoe_length: float) -> Shoe:
+def edit(
+    shoe: Shoe, edits: Mapping[str, object], *, keep: str | Iterable[str], hold: bool, shoe_length: float
+) -> Shoe:
     """See `Shoe.edit`."""
     amounts = {name: Amount.parse(given, Path(name).stem) for name, given in edits.items()}
     directions = {name: shoe.model.direction(name) for name in amounts}
@@ -72,6 +76,7 @@ def edit(shoe: Shoe, edits: Mapping[str, object], *, keep: str | Iterable[str], 
     reached: dict[str, float] = {}
     corrections: dict[str, float] = {}
     pictures = 0
+    wanted: list[float] = []
     if aimed:
         aim = _Aim(shoe, ws, [(name, directions[name]) for name in aimed], kept)
         wanted = [
@@ -86,6 +91,19 @@ def edit(shoe: Shoe, edits: Mapping[str, object], *, keep: str | Iterable[str], 
         for k, name in enumerate(aimed):
             strengths[name] = float(found.strengths[k])
             targets[name], reached[name] = wanted[k], float(found.values[k])
+    held = None
+    if hold and any(strengths.values()):
+        attributes = [each.attribute for each in directions.values()]
+        held = holding.hold(shoe, shoe.moved_to(ws), attributes)
+    if held is not None:
+        ws = held
+        if aimed:  # the search has brought them a little off
+            aim = _Aim(shoe, ws, [(name, directions[name]) for name in aimed], kept)
+            found = aim.touch_up(wanted)
+            ws, pictures = aim.moved(found.strengths), pictures + found.pictures
+            for k, name in enumerate(aimed):
+                strengths[name] += float(found.strengths[k])
+                reached[name] = float(found.values[k])
 
     history = [
         Edit(
@@ -101,6 +119,7 @@ def edit(shoe: Shoe, edits: Mapping[str, object], *, keep: str | Iterable[str], 
             reached=reached.get(name),
             pictures=pictures if name in aimed[:1] else 0,
             shoe_length=shoe_length,
+            held=held is not None,
         )
         for name, amount in amounts.items()
     ]
@@ -230,6 +249,12 @@ class _Aim:
         found = self._solve_one(targets[0]) if len(targets) == 1 else self._solve_many(targets)
         self._check(found, targets, shoe_length)
         return self._correct(found, targets) if self.keeps else found
+
+    def touch_up(self, wanted: Sequence[float]) -> Found:
+        """The small strengths (K,) that come closest to what is wanted."""
+        self.moves = [replace(move, reach=(-TOUCH, TOUCH)) for move in self.moves]
+        targets = np.array(wanted)
+        return self._solve_one(targets[0]) if len(targets) == 1 else self._solve_many(targets)
 
     def _values(self, strengths: np.ndarray, attributes: Sequence[str]) -> np.ndarray:
         """(N, K) → (N, A); NaN where the shoe has fallen apart."""

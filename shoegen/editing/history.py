@@ -20,7 +20,8 @@ class Edit:
     latent. strength: how far it went. asked: what was asked for, as "+20mm". kept: attributes that were to stay.
     corrections: strengths of the steps that kept them. target, reached: the value that was aimed at and the one that
     was measured, in `unit`; None where a strength was asked for. pictures: how many were measured to find the strength.
-    shoe_length: millimetres, which lengths were reckoned with.
+    shoe_length: millimetres, which lengths were reckoned with. held: whether what the edits are not about was held as
+    it looked (see `shoegen.editing.holding`), so that the latent is not the strength's alone.
     """
 
     direction: str
@@ -35,6 +36,7 @@ class Edit:
     reached: float | None = None
     pictures: int = 0
     shoe_length: float = SHOE_LENGTH
+    held: bool = False
 
     @property
     def miss(self) -> float | None:

@@ -16,6 +16,7 @@ from shoegen.directions.sampling import measure_ws
 from shoegen.editing.shoe import Shoe
 from shoegen.errors import ConfigError, FileFormatError
 from shoegen.inversion import Inversion, Quality
+from shoegen.inversion.latents import Basis
 from shoegen.measure import ALIASES, ATTRIBUTES
 from shoegen.segmentation.parts import PartSegmenter
 from shoegen.stylegan.legacy import read_network
@@ -94,6 +95,11 @@ class ShoeModel(nn.Module):
     @cached_property
     def segmenter(self) -> PartSegmenter:
         return PartSegmenter.load(device=self.device)
+
+    @cached_property
+    def basis(self) -> Basis:
+        """W as the generator's samples lie in it."""
+        return Basis.of(self.generator)
 
     @cached_property
     def hash(self) -> str:

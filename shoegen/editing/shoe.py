@@ -57,6 +57,11 @@ class Shoe:
     def _measured(self) -> tuple[np.ndarray, dict[str, float]]:
         return measure_images(self._drawn, self.model.segmenter)[0]
 
+    @property
+    def drawn(self) -> Tensor:
+        """float32 (1, C, h, w) in [−1, 1], on the model's device."""
+        return self._drawn
+
     @cached_property
     def image(self) -> np.ndarray:
         """(H, W, C) uint8: grey, RGB or RGBA as the generator draws."""
@@ -71,6 +76,15 @@ class Shoe:
     def part_map(self) -> np.ndarray:
         """(256, 256) uint8, finer than a small picture; as large as the picture where that is larger."""
         return self._measured[0]
+
+    @property
+    def visible_part_map(self) -> np.ndarray:
+        """The part map without the margins that it has where the picture is not square: (H, W) uint8."""
+        (height, width), side = self.image.shape[:2], len(self.part_map)
+        factor = side / max(height, width)
+        rows, columns = round(height * factor), round(width * factor)
+        top, left = (side - rows) // 2, (side - columns) // 2
+        return self.part_map[top : top + rows, left : left + columns]
 
     @property
     def overlay(self) -> Overlay:
@@ -97,24 +111,23 @@ class Shoe:
             raise ConfigError(
                 f"{self.title} is in no photograph; only shoes of shoegen.invert (--image) are, until they are saved"
             )
-        (height, width), side = self.image.shape[:2], len(self.part_map)
-        factor = side / max(height, width)  # the part map has margins where the picture is not square
-        rows, columns = round(height * factor), round(width * factor)
-        top, left = (side - rows) // 2, (side - columns) // 2
         background = self.model.segmenter.labels.index("background")
-        mask = self.part_map[top : top + rows, left : left + columns] != background
-        return self.photo.put_back(self.rgb, mask)
+        return self.photo.put_back(self.rgb, self.visible_part_map != background)
 
     def edit(
         self,
         *,
         keep: str | Iterable[str] = (),
+        hold: bool = True,
         shoe_length: float | str = SHOE_LENGTH,
         **edits: float | str | Amount,
     ) -> Shoe:
         """Moves along one or several directions of the model: `edit(heel="+20mm", shaft=-1, keep="toe")`.
 
         Args:
+            hold: edits of the heel and the sole leave what is above them as it looks, and edits of the upper's colour
+                all shapes and the other colours, by a search near the latent (see `shoegen.editing.holding`); other
+                edits go straight along their directions. False: all go straight, ten times as fast.
             keep: attributes that shall stay. By the linear models that came with the directions, and where an amount
                 has a unit by measuring too.
             shoe_length: millimetres, which lengths are reckoned with.
@@ -130,10 +143,10 @@ class Shoe:
                 not), something to keep that is edited or that cannot be told from what is.
             FileFormatError: a direction for another generator.
         """
-        return aiming.edit(self, edits, keep=keep, shoe_length=parse_shoe_length(shoe_length))
+        return aiming.edit(self, edits, keep=keep, hold=hold, shoe_length=parse_shoe_length(shoe_length))
 
     def move(self, direction: Direction, strength: float, *, name: str | None = None) -> Shoe:
-        """Moves along a direction; `name` is what the title calls it."""
+        """Goes straight along a direction; `name` is what the title calls it."""
         name = name or direction.name
         amount = Amount.parse(strength, name, way="strength")
         self.model.check_direction(direction)
@@ -148,7 +161,7 @@ class Shoe:
         )
         return self.moved_to(direction.move(self.ws, amount.value), [edit])
 
-    def moved_to(self, ws: Tensor, edits: Sequence[Edit]) -> Shoe:
+    def moved_to(self, ws: Tensor, edits: Sequence[Edit] = ()) -> Shoe:
         """The shoe at another latent, (num_ws, w_dim), to which `edits` led."""
         title = ", ".join([self.title, *(edit.title for edit in edits)])
         return replace(self, ws=ws, title=title, history=(*self.history, *edits))
@@ -157,13 +170,14 @@ class Shoe:
         self,
         *,
         keep: str | Iterable[str] = (),
+        hold: bool = True,
         shoe_length: float | str = SHOE_LENGTH,
         **edits: Sequence[float | str | Amount],
     ) -> Strip:
         """The same shoe at several strengths or targets of one direction: `strip(heel=[-2, -1, 0, 1, 2])`.
 
         Args:
-            keep, shoe_length: as `edit`.
+            keep, hold, shoe_length: as `edit`.
             edits: of one direction, what `edit` takes.
 
         Raises:
@@ -175,7 +189,7 @@ class Shoe:
         shoe_length = parse_shoe_length(shoe_length)
         attribute = self.model.direction(name).attribute
         shoes = [
-            self if value == 0 else self.edit(keep=keep, shoe_length=shoe_length, **{name: value})
+            self if value == 0 else self.edit(keep=keep, hold=hold, shoe_length=shoe_length, **{name: value})
             for value in values
         ]
         prepare(shoes)

@@ -73,11 +73,8 @@ class Sliders:
             slider.value = 0.0
 
     def _edit(self, change: object) -> None:
-        shoe = self._start
-        for name, slider in self.sliders.items():
-            if slider.value:
-                shoe = shoe.move(self._directions[name], slider.value, name=name)
-        self.shoe = shoe
+        strengths = {name: slider.value for name, slider in self.sliders.items() if slider.value}
+        self.shoe = self._start.edit(**strengths) if strengths else self._start
         self._show()
 
     def _show(self) -> None:

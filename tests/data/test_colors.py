@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from shoegen.data.colors import ciede2000, delta_e, to_lab
+from shoegen.data.colors import ciede2000, delta_e, to_lab, to_srgb
 
 # L*, a*, b* of two colours and their difference: table 1 of Sharma, Wu and Dalal (2005).
 SHARMA = np.array(
@@ -74,3 +74,10 @@ def test_pictures_pixel_by_pixel():
     assert differences[1, 2] == delta_e(one[1, 2], other[1, 2]) > 0
     np.testing.assert_array_equal(delta_e(one, one[0, 0])[0, 0], 0)  # with a single colour
     assert delta_e(np.zeros(3, np.uint8), np.full(3, 255, np.uint8)) == pytest.approx(100)
+
+
+def test_srgb_and_back():
+    pixels = np.random.default_rng(0).integers(0, 256, (500, 3), np.uint8)
+    np.testing.assert_allclose(to_srgb(to_lab(pixels)), pixels, atol=1e-6)
+    beyond = to_srgb(np.array([[150.0, 0, 0], [-20.0, 0, 0]]))
+    np.testing.assert_allclose(beyond, [[255] * 3, [0] * 3], atol=1e-6)

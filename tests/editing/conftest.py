@@ -17,6 +17,12 @@ def fake_segmenter(monkeypatch):
     monkeypatch.setattr("shoegen.editing.PartSegmenter.load", lambda **_: BrightnessSegmenter())
 
 
+@pytest.fixture(autouse=True)
+def straight_edits(monkeypatch):
+    """What the fake segmenter sees is no shoe, of which something could be held; see test_holding."""
+    monkeypatch.setattr("shoegen.editing.holding.BELOW", frozenset())
+
+
 @pytest.fixture
 def model(run_folder):
     return shoegen.load(run_folder, device="cpu")
