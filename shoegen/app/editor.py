@@ -28,6 +28,7 @@ SHOE, COMPARE, WIPE, PARTS, CHANGES, IN_PHOTO = (
     "Shoe", "Before | after", "Wipe", "Parts", "What changed", "In the photograph",
 )  # fmt: skip
 SCALES = {"Measured (mm)": MEASURED, "Standard deviations (σ)": SIGMA}
+_EMPTY = {"shoes": "Pick a shoe first.", "photograph": "The shoe of your photograph appears here."}
 EVENT: dict[str, Any] = {"concurrency_id": "edit", "api_visibility": "private"}
 
 
@@ -49,13 +50,14 @@ class Editor:
     reset: gr.Button = field(init=False)
     sliders: dict[str, gr.Slider] = field(default_factory=dict)
     readings: dict[str, gr.HTML] = field(default_factory=dict)
+    refusals: dict[str, gr.HTML] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         views = [SHOE, COMPARE, WIPE, PARTS, CHANGES] + [IN_PHOTO] * (self.name == "photograph")
         with gr.Row(elem_classes="editor"):
             with gr.Column(scale=5, min_width=320):
                 self.stage = gr.HTML(
-                    '<div class="empty">Pick a shoe first.</div>',
+                    f'<div class="empty">{_EMPTY[self.name]}</div>',
                     elem_id=f"{self.name}-stage",
                     elem_classes="stage",
                     apply_default_css=False,
@@ -77,20 +79,24 @@ class Editor:
                 "Redo", interactive=False, size="sm", min_width=70, elem_id=f"{self.name}-redo"
             )
             self.reset = gr.Button(
-                "As picked", interactive=False, size="sm", min_width=70, elem_id=f"{self.name}-reset"
+                "Reset", interactive=False, size="sm", min_width=70, elem_id=f"{self.name}-reset"
             )
         self.scale = gr.Radio(
             list(SCALES), value=next(iter(SCALES)), label="Sliders show", elem_id=f"{self.name}-scale"
         )
         for name, direction in self.studio.directions.items():
-            with gr.Group(elem_classes="direction"):
-                self.sliders[name] = gr.Slider(
-                    0, 1, value=0, step=0.1, label=name_of(direction.attribute), interactive=False,
-                    elem_id=f"{self.name}-slider-{name}", buttons=[],
-                )  # fmt: skip
-                self.readings[name] = gr.HTML(
-                    "", elem_id=f"{self.name}-reading-{name}", elem_classes="reading", apply_default_css=False
-                )
+            with gr.Column(elem_classes="direction"):
+                with gr.Row(equal_height=True):
+                    self.sliders[name] = gr.Slider(
+                        0, 1, value=0, step=0.1, label=name_of(direction.attribute), interactive=False,
+                        elem_id=f"{self.name}-slider-{name}", buttons=[], scale=5, min_width=200,
+                    )  # fmt: skip
+                    with gr.Column(scale=3, min_width=150):
+                        self.readings[name] = gr.HTML(
+                            "", elem_id=f"{self.name}-reading-{name}", elem_classes="reading",
+                            apply_default_css=False,
+                        )  # fmt: skip
+                self.refusals[name] = widgets.says(f"{self.name}-refusal-{name}")
         if not self.studio.directions:
             gr.HTML(
                 refusal("This model has no directions yet, so there are no sliders. An engineer adds them with "
@@ -125,7 +131,7 @@ class Editor:
     def outputs(self) -> list[Any]:
         return [
             self.stage, self.story, self.says, self.undo, self.redo, self.reset, *self.sliders.values(),
-            *self.readings.values(),
+            *self.readings.values(), *self.refusals.values(),
         ]  # fmt: skip
 
     # ---- what is shown ----
@@ -147,10 +153,9 @@ class Editor:
         }
         for name, direction in self.studio.directions.items():
             outputs[self.readings[name]] = self._reading(bench, direction)
+            outputs[self.refusals[name]] = refused if name == dragged else ""
             if name != dragged or refused:
                 outputs[self.sliders[name]] = self._slider(bench, direction, SCALES[scale])
-        if dragged and refused:
-            outputs[self.readings[dragged]] += refused
         return outputs
 
     def _slider(self, bench: Bench, direction: Direction, scale: str) -> Any:
@@ -165,22 +170,18 @@ class Editor:
         )  # fmt: skip
 
     def _reading(self, bench: Bench, direction: Direction) -> str:
-        """ "<b>79 mm</b> was 59 mm, +20 mm, +0.6 σ"."""
+        """ "79 mm", and smaller "+20 mm, +0.6 σ; was 59 mm"."""
         reading = bench.reading(direction)
         if not math.isfinite(reading.now):
-            return f"<b>not measured</b> {html.escape(reading.reason)}"
+            return f"<b>not measured</b> <span>{html.escape(reading.reason)}</span>"
         text = f'<b class="now">{_number(reading.now, reading.unit)}</b>'
         if not math.isfinite(reading.before):
-            return f"{text} was not measured before"
-        strength = bench.position(direction, SIGMA)
-        if abs(reading.now - reading.before) < 1e-9 and not strength:
+            return f"{text}<span>not measured before</span>"
+        if abs(reading.now - reading.before) < 1e-9:
             return text
         change = _number(reading.now - reading.before, reading.unit, signed=True)
-        return (
-            f"{text} was {_number(reading.before, reading.unit)}: {change}, {reading.sigmas:+.1f} σ".replace(
-                "-", "−"
-            )
-        )
+        sigmas, before = _number(reading.sigmas, "σ", signed=True), _number(reading.before, reading.unit)
+        return f"{text}<span>{change}, {sigmas}; was {before}</span>"
 
     def _story(self, start: Shoe, shoe: Shoe) -> str:
         edits = [html.escape(edit.title) for edit in shoe.history[len(start.history) :]]
@@ -295,7 +296,8 @@ def _nice(step: float) -> float:
 
 
 def _number(value: float, unit: str, *, signed: bool = False) -> str:
+    """ "79 mm", "+0.31 share", with a minus sign."""
     sign = "+" if signed else ""
-    if unit == "mm":
-        return f"{value:{sign}.0f} mm"
-    return f"{value:{sign}.3g} {unit}".rstrip()
+    digits = {"mm": ".0f", "σ": ".1f"}.get(unit, ".3g")
+    text = f"{value:{sign}{digits}} {unit}".rstrip()
+    return text.replace("-", "−")

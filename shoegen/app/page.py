@@ -12,6 +12,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import gradio as gr
 
 from shoegen.app.editor import EVENT
+from shoegen.app.first_wall import COUNT
 from shoegen.app.options import Options
 from shoegen.app.paint_tab import PaintTab
 from shoegen.app.photograph_tab import PhotographTab
@@ -23,7 +24,13 @@ from shoegen.app.work import Works
 from shoegen.data.labels import SHOE_PARTS
 
 STYLE = Path(__file__).parent / "page.css"
-FETCH_KEY = "(key) => [sessionStorage.getItem('shoegen') || '']"
+FETCH_KEY = """
+() => {
+  const pick = sessionStorage.getItem('shoegen-pick') ?? '';
+  sessionStorage.removeItem('shoegen-pick');
+  return [sessionStorage.getItem('shoegen') ?? '', pick];
+}
+"""
 KEEP_KEY = "(key) => { sessionStorage.setItem('shoegen', key); }"
 
 
@@ -43,6 +50,7 @@ def build(options: Options | None = None, *, studio: Studio | None = None) -> gr
     with gr.Blocks(title="shoegen", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         work = gr.State(None, time_to_live=24 * 3600)
         key = gr.Textbox("", visible="hidden", container=False)
+        picked = gr.Textbox("", visible="hidden", container=False)  # while the page was being opened
         gr.HTML("<h1 class='brand'>shoegen</h1>")
         for name, reason in studio.left_out.items():
             gr.HTML(remark(f"The direction {name} is left out: {reason}"))
@@ -59,9 +67,11 @@ def build(options: Options | None = None, *, studio: Studio | None = None) -> gr
         # Examples are drawn when someone looks at them.
         paint_tab.select(paint.tiles, None, [paint.examples], show_progress="hidden", **EVENT)
 
-        def restore(found: str) -> dict[Any, Any]:
+        def restore(found: str, pick: str) -> dict[Any, Any]:
             mine = works.find(found or "")
             with mine.lock:
+                if pick and pick.isdecimal() and int(pick) < COUNT and mine.benches["shoes"].shoe is None:
+                    mine.benches["shoes"].put(studio.model.sample(int(pick), PSI))
                 outputs: dict[Any, Any] = {work: mine, key: mine.key, shoes.wall: shoes.tiles(mine, PSI)}
                 for tab in (shoes, photograph):
                     bench, editor = mine.benches[tab.editor.name], tab.editor
@@ -76,7 +86,7 @@ def build(options: Options | None = None, *, studio: Studio | None = None) -> gr
             work, key, shoes.wall, *shoes.editor.outputs, *photograph.outputs, *photograph.editor.outputs,
             *paint.outputs, *swap.outputs,
         ]  # fmt: skip
-        page.load(restore, [key], outputs, js=FETCH_KEY, show_progress="hidden", **EVENT).success(
+        page.load(restore, [key, picked], outputs, js=FETCH_KEY, show_progress="hidden", **EVENT).success(
             None, [key], None, js=KEEP_KEY
         )
     page.queue(default_concurrency_limit=4, max_size=200)

@@ -37,7 +37,7 @@ def canvas(labels: LabelMap) -> gr.HTML:
     """A part map to draw on; its value: a PNG's URL, of the classes' colours."""
     parts = "".join(
         f'<button type="button" data-part="{i}" aria-pressed="{str(i == 3).lower()}">'
-        f'<b style="background:rgb{color}"></b>{html.escape(name)}</button>'
+        f'<b style="background:rgb{color}"></b>{html.escape(name) if i else "erase"}</button>'
         for i, (name, color) in enumerate(zip(labels.names, labels.colors, strict=True))
     )
     tools = "".join(
@@ -192,7 +192,7 @@ class PaintTab:
         return {
             self.painted: pictures.figure(work.painted, alt="the painted shoe"),
             self.measured: self._measures(part_map),
-            self.styles: widgets.tiles(tiles, chosen=chosen),
+            self.styles: pictures.tiles(tiles, chosen=chosen),
         }
 
     def url(self, work: Work) -> str:
@@ -204,7 +204,7 @@ class PaintTab:
     def tiles(self) -> str:
         """The examples to start with."""
         maps = (self._labels.colorize(self._example(i)) for i in range(EXAMPLES))
-        return widgets.tiles(
+        return pictures.tiles(
             (pictures.png_url(pictures.fit(each, pictures.SMALL)), f"drawing {i + 1}")
             for i, each in enumerate(maps)
         )

@@ -21,6 +21,7 @@ from shoegen.inversion.align import SeveralShoes
 
 QUALITIES = {"Fast": "fast", "Balanced": "balanced", "Best": "best"}
 TOES = {"find out": "auto", "left": "no", "right": "yes"}
+FAIR = 0.8  # part IoU: below it a reconstruction does not look like its photograph
 INK = (230, 90, 20)
 
 
@@ -51,7 +52,7 @@ class PhotographTab:
                     interactive=True,
                 )
                 self.quality = gr.Radio(
-                    list(QUALITIES), value="Fast", label="How well it is to be found",
+                    list(QUALITIES), value="Balanced", label="How well it is to be found",
                     info="Fast takes seconds, Balanced half a minute, Best minutes.", elem_id="photo-quality",
                 )  # fmt: skip
                 with gr.Row():
@@ -142,7 +143,7 @@ class PhotographTab:
             with work.lock:
                 bench = work.benches["photograph"]
                 bench.put(shoe)
-                told = f"Found in {found.figures['seconds']:.0f} s. The parts agree by {found.figures['part_iou']:.0%}."
+                told = _told(found.figures, quality)
                 return {self.says: remark(told), **editor.show(bench, view, scale)}
 
         self.find.click(
@@ -177,7 +178,7 @@ class PhotographTab:
         else:
             outputs[self.cut] = pictures.side_by_side(
                 [
-                    pictures.figure(_cut_out(work.photo), "cut out"),
+                    pictures.figure(_cut_out(work.photo), f"{work.photo_name}, cut out"),
                     pictures.figure(work.photo.aligned, "as the model sees it"),
                 ]
             )
@@ -186,6 +187,17 @@ class PhotographTab:
 
 
 HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": 1, "api_visibility": "private"}
+
+
+def _told(figures: dict[str, float], quality: str) -> str:
+    """How well a photograph's shoe was found."""
+    share = figures["part_iou"]
+    told = f"Found in {figures['seconds']:.0f} s; its parts lie over the photograph's by {share:.0%}."
+    if share < FAIR and quality != "Best":
+        return f"{told} That is little: a higher quality may do better."
+    if share < FAIR:
+        return f"{told} That is little: the model may know no shoe like it."
+    return told
 
 
 def _note(note: str) -> str:

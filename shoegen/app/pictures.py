@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from shoegen.data.images import encode_image, encode_png, resize
 from shoegen.data.labels import LabelMap
-from shoegen.segmentation.overlay import tint
 
 SIDE = 512  # pixels of the longer side of a large picture
 SMALL = 128
@@ -45,6 +44,16 @@ def figure(image: np.ndarray, caption: str = "", *, alt: str = "", side: int = S
     )
 
 
+def tiles(shown: Iterable[tuple[str, str]], *, chosen: int | None = None) -> str:
+    """A wall of pictures to pick from, of their URLs and titles; `chosen` is the index of the one that is marked."""
+    buttons = "".join(
+        f'<button type="button" data-index="{i}"{" class=chosen" if i == chosen else ""} title="{html.escape(title)}">'
+        f'<img src="{url}" alt="{html.escape(title)}"><span>{html.escape(title)}</span></button>'
+        for i, (url, title) in enumerate(shown)
+    )
+    return f'<div class="wall">{buttons}</div>'
+
+
 def side_by_side(figures: Sequence[str]) -> str:
     return f'<div class="pictures">{"".join(figures)}</div>'
 
@@ -62,6 +71,8 @@ def wipe(before: np.ndarray, after: np.ndarray) -> str:
 
 def parts(image: np.ndarray, part_map: np.ndarray, labels: LabelMap) -> str:
     """A picture with its part map over it, and the legend."""
+    from shoegen.segmentation.overlay import tint
+
     height, width = image.shape[:2]
     side = part_map.shape[0]
     factor = side / max(height, width)  # the part map has margins where the picture is not square

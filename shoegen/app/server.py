@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
+import json
 import logging
 import os
 import secrets
@@ -12,10 +15,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shoegen.app.options import MEGABYTE, Options
-from shoegen.errors import ConfigError
+from shoegen.errors import ConfigError, FileFormatError
+
+if TYPE_CHECKING:
+    from shoegen.app.studio import Studio
 
 MAX_BODY = 8 * MEGABYTE  # of what is no upload: a drawing is the largest
 WRONG_PASSWORD = 1.0  # seconds that an answer takes
@@ -37,45 +43,46 @@ class Server:
     Attributes: options, address ("http://127.0.0.1:7860").
 
     Raises:
-        ConfigError: the extra is not installed, or the port or host cannot be had.
+        ConfigError: the port or host cannot be had.
+        FileFormatError: nothing is where a model is said to be.
     """
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        for path in (options.model, options.painter, options.swapper):
+            if path != "default" and not Path(path).exists():
+                raise FileFormatError(f"no model at {path}; give a file, a run folder, or `default`")
         self._socket = _listen(options)
         host, port = self._socket.getsockname()[:2]
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
         self.address = f"http://{shown}:{port}"
         self._uvicorn: Any = None
+        self._front: Front | None = None
 
-    def run(self, on_up: Callable[[], object] = lambda: None) -> None:
-        """Serves in this thread; `on_up` is called once it answers.
+    def run(self, on_listening: Callable[[], object] = lambda: None) -> None:
+        """Serves in this thread; `on_listening` is called as soon as a browser gets an answer.
 
         Raises:
-            FileFormatError: no such model.
+            ConfigError: the extra is not installed, or there is no such device.
+            FileFormatError: a model that is none.
         """
         try:
             import uvicorn
         except ImportError as error:
+            self._socket.close()
             raise missing() from error
         with tempfile.TemporaryDirectory(prefix="shoegen-app-") as folder:
-            app = application(self.options, Path(folder))
+            self._front = Front(self.options, Path(folder), self.stop)
             config = uvicorn.Config(
-                app,
-                log_level="warning",
-                access_log=False,
-                timeout_graceful_shutdown=1,
-                ws="none",
-                server_header=False,
-            )
+                self._front, log_level="warning", access_log=False, timeout_graceful_shutdown=1, ws="none",
+                server_header=False, lifespan="on",
+            )  # fmt: skip
             self._uvicorn = uvicorn.Server(config)
-            started = self._uvicorn.startup
+            started, shut_down = self._uvicorn.startup, self._uvicorn.shutdown
 
             async def startup(sockets: Any = None) -> None:
                 await started(sockets)
-                on_up()
-
-            shut_down = self._uvicorn.shutdown
+                on_listening()
 
             async def shutdown(sockets: Any = None) -> None:
                 # Open pages always have a stream that is cut off here: no error.
@@ -87,20 +94,18 @@ class Server:
                 self._uvicorn.run(sockets=[self._socket])
             finally:
                 self._socket.close()
+        if self._front.error is not None:
+            raise self._front.error
 
     def stop(self) -> None:
         """Ends `run` soon, from another thread."""
         if self._uvicorn is not None:
             self._uvicorn.should_exit = True
 
-    def close(self) -> None:
-        """Gives the port back where `run` was not called."""
-        self._socket.close()
-
     @property
     def is_up(self) -> bool:
-        """Whether it answers."""
-        return self._uvicorn is not None and self._uvicorn.started
+        """Whether all of the page is there."""
+        return self._front is not None and self._front.is_ready
 
 
 def missing() -> ConfigError:
@@ -140,8 +145,8 @@ def serve(options: Options | None = None, **settings: Any) -> Iterator[str]:
         thread.join(20)
 
 
-def application(options: Options, folder: Path) -> Any:
-    """The ASGI application. folder: for uploads, which nobody else may read; they are gone with it.
+def application(options: Options, folder: Path, studio: Studio | None = None) -> Any:
+    """The page as an ASGI application, without `Guard`. folder: for uploads, which nobody else may read.
 
     Raises:
         ConfigError: Gradio is not installed.
@@ -156,7 +161,7 @@ def application(options: Options, folder: Path) -> Any:
     from shoegen.app.page import STYLE, build
     from shoegen.app.theme import theme
 
-    page = build(options)
+    page = build(options, studio=studio)
     app = fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app = gr.mount_gradio_app(
         app,
@@ -179,7 +184,7 @@ def application(options: Options, folder: Path) -> Any:
         css_paths=[STYLE],
         app_kwargs={"openapi_url": None, "docs_url": None, "redoc_url": None},
     )
-    return Guard(app, options.max_upload)
+    return app
 
 
 def _check(password: str) -> Any:
@@ -190,6 +195,85 @@ def _check(password: str) -> Any:
         return False
 
     return check
+
+
+class Front:
+    """What answers: first with the shoes of the first wall, then, once Gradio is loaded too, with the page.
+
+    PyTorch and Gradio take seconds each. A browser that comes before is shown the first pictures as soon as PyTorch has
+    drawn them; whoever asks for anything else waits.
+
+    Attributes: is_ready; error, why there will be no page.
+    """
+
+    def __init__(self, options: Options, folder: Path, stop: Callable[[], None]) -> None:
+        self._options, self._folder, self._stop = options, folder, stop
+        self._page: Any = None
+        self._pictures = ""
+        self._ready, self._closing = asyncio.Event(), asyncio.Event()
+        self.error: Exception | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        return self._page is not None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if not self.is_ready:
+            if scope["path"] == "/" and b"text/html" in dict(scope["headers"]).get(b"accept", b""):
+                await _answer(send, 200, _starting_page(), "text/html")
+                return
+            if scope["path"] != "/starting":
+                await self._ready.wait()
+        if scope["path"] == "/starting":
+            said = {"ready": self.is_ready, "pictures": self._pictures}
+            await _answer(send, 200, json.dumps(said), "application/json")
+            return
+        await self._page(scope, receive, send)
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        await receive()  # startup
+        loading = asyncio.create_task(self._load())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()  # shutdown
+        self._closing.set()
+        await loading
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _load(self) -> None:
+        try:
+            gc.disable()  # while so much is loaded, nothing of it is garbage
+            studio = await asyncio.to_thread(self._open)
+            app = await asyncio.to_thread(application, self._options, self._folder, studio)
+            gc.freeze()
+            gc.enable()
+            async with app.router.lifespan_context(app):
+                self._page = Guard(app, self._options.max_upload)
+                self._ready.set()
+                threading.Thread(target=studio.warm_up, daemon=True).start()
+                await self._closing.wait()
+        except Exception as error:
+            self.error = error
+            self._stop()
+        finally:
+            gc.enable()
+
+    def _open(self) -> Studio:
+        from shoegen.app.studio import Studio
+
+        studio = Studio(self._options)
+        if self._options.password is None:
+            from shoegen.app.first_wall import first_wall
+
+            self._pictures = first_wall(studio)
+        return studio
+
+
+def _starting_page() -> str:
+    here = Path(__file__).parent
+    return (here / "starting.html").read_text().replace("STYLE", (here / "page.css").read_text())
 
 
 class Guard:
@@ -241,8 +325,12 @@ HEADERS = [
 ]
 
 
-async def _answer(send: Any, status: int, text: str) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), *HEADERS]
+async def _answer(send: Any, status: int, text: str, kind: str = "text/plain") -> None:
+    headers = [
+        (b"content-type", f"{kind}; charset=utf-8".encode()),
+        (b"cache-control", b"no-store"),
+        *HEADERS,
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text.encode()})
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import gradio as gr
 
-from shoegen.app import pictures, widgets
+from shoegen.app import widgets
 from shoegen.app.editor import EVENT, Editor
+from shoegen.app.first_wall import COUNT, first_wall
 from shoegen.app.studio import PSI, Studio
 from shoegen.app.widgets import guarded, need
 from shoegen.app.work import Work
 
-WALL = 12
-MOST = 2**31 - WALL  # of seeds
+MOST = 2**31 - COUNT  # of seeds
 
 
 class ShoesTab:
@@ -48,7 +48,7 @@ class ShoesTab:
 
         inputs = [work, self.psi]
         outputs = [self.wall, self.says]
-        for button, step in ((self.back, -WALL), (self.more, WALL)):
+        for button, step in ((self.back, -COUNT), (self.more, COUNT)):
             button.click(
                 lambda work, psi, step=step: turn(work, psi, step),
                 inputs,
@@ -64,7 +64,7 @@ class ShoesTab:
         @guarded(self.says)
         def pick(work: Work, psi: float, view: str, scale: str, event: gr.EventData) -> dict[Any, Any]:
             with need(work).lock:
-                seed = work.first_seed + min(WALL - 1, max(0, int(event.index)))
+                seed = work.first_seed + min(COUNT - 1, max(0, int(event.index)))
                 bench = work.benches["shoes"]
                 bench.put(studio.model.sample(seed, float(psi)))
                 return {self.wall: self.tiles(work, psi), **self.editor.show(bench, view, scale)}
@@ -75,11 +75,8 @@ class ShoesTab:
         )  # fmt: skip
 
     def tiles(self, work: Work, psi: float) -> str:
+        """The wall as it stands."""
         start = work.benches["shoes"].start
-        shoes = self._studio.wall(work.first_seed, WALL, float(psi))
         is_here = start is not None and start.source["psi"] == psi
-        seed = start.source["seed"] if start is not None and is_here else -1
-        return widgets.tiles(
-            ((pictures.picture_url(shoe.rgb, pictures.SMALL), shoe.title) for shoe in shoes),
-            chosen=seed - work.first_seed,
-        )
+        chosen = start.source["seed"] if start is not None and is_here else None
+        return first_wall(self._studio, work.first_seed, float(psi), chosen=chosen)

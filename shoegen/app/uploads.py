@@ -19,7 +19,9 @@ MAX_SIDE = 3072  # pixels: larger pictures are reduced
 
 def drop(label: str, elem_id: str) -> gr.File:
     """A place for one file. What it is, is found out here: a browser's guess by the name is none."""
-    return gr.File(label=label, type="filepath", elem_id=elem_id, height=110, buttons=[])
+    return gr.File(
+        label=label, type="filepath", elem_id=elem_id, height=130, buttons=[], elem_classes="file-drop"
+    )
 
 
 @overload

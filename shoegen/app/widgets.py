@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import html
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -31,18 +30,8 @@ watch('value', () => {
 
 
 def wall(elem_id: str) -> gr.HTML:
-    """Pictures to pick from; its value: `tiles`. Its click carries `index`."""
+    """Pictures to pick from; its value: `pictures.tiles`. Its click carries `index`."""
     return gr.HTML("", js_on_load=PICK, elem_id=elem_id, apply_default_css=False)
-
-
-def tiles(pictures: Iterable[tuple[str, str]], *, chosen: int | None = None) -> str:
-    """The value of a `wall`: pictures' URLs and their titles; `chosen` is the index of the one that is marked."""
-    buttons = "".join(
-        f'<button type="button" data-index="{i}"{" class=chosen" if i == chosen else ""} title="{html.escape(title)}">'
-        f'<img src="{url}" alt="{html.escape(title)}"><span>{html.escape(title)}</span></button>'
-        for i, (url, title) in enumerate(pictures)
-    )
-    return f'<div class="wall">{buttons}</div>'
 
 
 def says(elem_id: str) -> gr.HTML:

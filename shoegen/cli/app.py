@@ -52,6 +52,8 @@ def command(
 
     It works offline and is seen by this machine alone, unless --host says otherwise. Pip install 'shoegen[app]'.
     """
+    import webbrowser
+
     from shoegen.app import Options, Server
     from shoegen.app.options import MEGABYTE
 
@@ -70,19 +72,10 @@ def command(
     server = Server(options)
     if options.is_public and password is None:
         click.echo("note: everyone who can reach this machine can use the page; give --password", err=True)
-    if opens:
-        _open_when_up(server)
-    server.run(lambda: click.echo(f"shoegen is at {server.address} (Ctrl+C ends it)"))
 
+    def listening() -> None:
+        click.echo(f"shoegen is at {server.address} (Ctrl+C ends it)")
+        if opens:
+            webbrowser.open(server.address)
 
-def _open_when_up(server: object) -> None:
-    import threading
-    import time
-    import webbrowser
-
-    def wait() -> None:
-        while not server.is_up:  # type: ignore[attr-defined]
-            time.sleep(0.05)
-        webbrowser.open(server.address)  # type: ignore[attr-defined]
-
-    threading.Thread(target=wait, daemon=True).start()
+    server.run(listening)
