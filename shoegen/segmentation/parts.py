@@ -14,7 +14,6 @@ from torch import nn
 from shoegen.data.labels import LabelMap
 from shoegen.errors import ConfigError, DataError, FileFormatError
 from shoegen.segmentation.config import NetConfig, SegmenterConfig
-from shoegen.segmentation.models import build_segmenter
 from shoegen.segmentation.overlay import Overlay
 from shoegen.torch_utils.pixels import from_pixels
 from shoegen.torch_utils.tensors import find_model, load_tensors, save_tensors
@@ -141,6 +140,9 @@ class PartSegmenter(TrainedSegmenter):
     @staticmethod
     def build(config: SegmenterConfig) -> nn.Module:
         """See `build_segmenter`; an architecture that this version does not know is a ConfigError."""
+        # Here, since the libraries of networks take longer to load than PyTorch.
+        from shoegen.segmentation.models import build_segmenter
+
         return build_segmenter(config)
 
     @torch.inference_mode()
