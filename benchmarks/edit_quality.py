@@ -47,6 +47,7 @@ from scipy.stats import spearmanr
 from sklearn.svm import LinearSVC
 
 from shoegen.data.colors import delta_e
+from shoegen.data.images import image_grid, resize, write_image
 from shoegen.data.labels import SHOE_PARTS, LabelMap
 from shoegen.data.synthetic.parameters import ShoeParameters
 from shoegen.data.synthetic.render import render_shoe
@@ -79,6 +80,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, help="of the plain recipe (default: as many as ours)")
     parser.add_argument("--psi", type=float, default=0.7)
     parser.add_argument("--no-hold", action="store_true", help="edits go straight")
+    parser.add_argument(
+        "--sheet", help="also draw the first eight shoes at ±1.5 σ, straight and held, to this file"
+    )
     parser.add_argument("--json", help="also write the figures to this file")
     options = parser.parse_args()
 
@@ -98,6 +102,9 @@ def main() -> None:
         model.sample(seed, options.psi)
         for seed in range(options.first_seed, options.first_seed + options.seeds)
     ]
+
+    if options.sheet:
+        draw_sheet(options.sheet, options.direction, shoes[:8])
 
     report = Report()
     report.add("seeds", options.seeds, "shoes")
@@ -219,6 +226,20 @@ def follow(
         report.add(f"{name}/{kind}/part_iou", float(part_iou), "share", aim="≥ 0.92")
         report.add(f"{name}/{kind}/delta_e", float(difference), "CIEDE2000", aim="≤ 5")
     return own, sizes
+
+
+def draw_sheet(path: str, name: str, shoes: list[Shoe]) -> None:
+    """Two shoes a row, each as it is, then at −1.5 σ straight and held, and at 1.5 σ."""
+    tiles, captions = [], []
+    for shoe in shoes:
+        edits = [(strength, hold) for strength in (-1.5, 1.5) for hold in (False, True)]
+        each = [shoe, *(shoe.edit(hold=hold, **{name: strength}) for strength, hold in edits)]
+        tiles += [resize(one.image, (128, 128), "bicubic") for one in each]
+        captions += [
+            "as it is",
+            *(f"{strength:+g} {'held' if hold else 'straight'}" for strength, hold in edits),
+        ]
+    write_image(path, image_grid(tiles, columns=10, captions=captions))
 
 
 def reach_targets(
