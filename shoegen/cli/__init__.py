@@ -14,6 +14,7 @@ import click
 
 from shoegen import __version__
 from shoegen.errors import ShoegenError
+from shoegen.torch_utils.text import one_line
 
 
 class _OneLineError(click.ClickException):
@@ -60,7 +61,7 @@ def _errors_as_one_line(*, debug: bool) -> Iterator[None]:
     except ShoegenError as error:
         if debug:
             raise
-        message = " ".join(str(error).split())
+        message = one_line(str(error))
         if os.environ.get("WORLD_SIZE", "1") != "1" and "rank " not in message:
             message = f"rank {os.environ.get('RANK')}: {message}"
         raise _OneLineError(message) from error
