@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from shoegen.errors import FileFormatError
 from shoegen.torch_utils.files import atomic_write, write_json
 
 _MANIFEST = "checkpoints.json"
+_FILE = re.compile(r"checkpoint-[0-9]+\.pt")
 
 
 def save_checkpoint(
@@ -62,6 +64,10 @@ def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[st
     while entries:
         try:
             state = load_checkpoint(folder / entries[-1]["file"])
+            if type(state.get("images")) is not int or state["images"] < 0:
+                raise FileFormatError(
+                    f"{folder / entries[-1]['file']}: not a whole checkpoint, it has no images"
+                )
         except FileFormatError as error:
             errors.append(str(error))
             entries.pop()
@@ -115,14 +121,24 @@ def _read_manifest(folder: Path) -> list[dict[str, Any]]:
     try:
         entries = json.loads(path.read_bytes())
     except FileNotFoundError:
-        found = {int(file.stem.split("-")[1]): file.name for file in folder.glob("checkpoint-[0-9]*.pt")}
+        files = [file.name for file in folder.glob("checkpoint-*.pt") if _FILE.fullmatch(file.name)]
+        found = {int(name[len("checkpoint-") : -len(".pt")]): name for name in files}
         return [{"file": found[images], "images": images, "sha256": None} for images in sorted(found)]
     except (OSError, ValueError) as error:
         raise FileFormatError(
             f"{path}: cannot be read ({error}); remove it, and the files are taken as they are"
         ) from error
-    if not isinstance(entries, list) or not all(
-        isinstance(entry, dict) and {"file", "images", "sha256"} <= entry.keys() for entry in entries
-    ):
+    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
         raise FileFormatError(f"{path} lists no checkpoints; remove it, and the files are taken as they are")
     return entries
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether it names a file of the folder itself: those that are old are removed."""
+    return (
+        isinstance(entry, dict)
+        and {"file", "images", "sha256"} <= entry.keys()
+        and isinstance(entry["file"], str)
+        and _FILE.fullmatch(entry["file"]) is not None
+        and type(entry["images"]) is int
+    )

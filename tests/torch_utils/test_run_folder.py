@@ -134,7 +134,14 @@ def test_a_damaged_checkpoint_does_not_push_out_a_good_one(tmp_path):
     assert (tmp_path / "run" / "checkpoint-000000008.pt").exists()
 
 
-@pytest.mark.parametrize("content", ["null", "[{}]", '"x"', "no json"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "null", "[{}]", '"x"', "no json", '[{"file": "../precious.pt", "images": 8, "sha256": null}]',
+        '[{"file": 1, "images": 8, "sha256": null}]',
+        '[{"file": "checkpoint-000000008.pt", "images": "8", "sha256": null}]',
+    ],
+)  # fmt: skip
 def test_a_spoilt_manifest_is_said(tmp_path, content):
     with RunFolder.create(tmp_path / "run", {}, kind="test") as run:
         run.save_checkpoint(8, {"x": 1})
@@ -207,3 +214,14 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "run" / "log.jsonl").mkdir()
     with pytest.raises(OutputError, match=r"cannot write .*log\.jsonl"):
         RunFolder.resume(tmp_path / "run", kind="test")
+
+
+def test_a_checkpoint_without_images_is_passed_over(tmp_path, capsys):
+    with RunFolder.create(tmp_path / "run", {}, kind="test") as run:
+        run.save_checkpoint(8, {"x": 1})
+        torch.save({"images": "16"}, run.save_checkpoint(16, {"x": 2}))
+    (tmp_path / "run" / "checkpoints.json").unlink()
+    (tmp_path / "run" / "checkpoint-mine.pt").write_text("another's")
+    with RunFolder.resume(tmp_path / "run", kind="test") as run:
+        assert run.state["x"] == 1
+    assert "not a whole checkpoint" in capsys.readouterr().err
