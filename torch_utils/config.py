@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from dataclasses import dataclass
+from types import NoneType, UnionType
 from typing import Any, ClassVar, Self
 
 from shoegen.errors import ConfigError
@@ -30,6 +31,9 @@ class JsonConfig:
                 name: types[name].from_dict(value) if isinstance(value, dict) and name in types else value
                 for name, value in values.items()
             }
+            for name, value in arguments.items():
+                if name in types and not _fits(value, types[name]):
+                    raise TypeError(f"{name} is {value!r:.60}")
             return cls(**arguments)
         except ConfigError:
             raise
@@ -37,6 +41,22 @@ class JsonConfig:
             raise ConfigError(
                 f"{cls.__name__}: {error}; the configuration was changed by hand, or written by another version"
             ) from error
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of JSON can stand for a type; what the values may be, the dataclasses say themselves."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, UnionType):
+        return any(_fits(value, each) for each in arguments)
+    if origin is tuple:
+        return isinstance(value, (list, tuple)) and all(
+            any(_fits(each, kind) for kind in arguments if kind is not Ellipsis) for each in value
+        )
+    if origin is typing.Literal:
+        return type(value) in map(type, arguments)
+    if hint in (bool, int, str, NoneType):
+        return type(value) is hint
+    return type(value) in (int, float) if hint is float else True
 
 
 MAX_BATCH = 2**16

@@ -30,7 +30,7 @@ from shoegen.torch_utils.run_folder import RunFolder, check_new_run
 from shoegen.torch_utils.signals import StopRequest
 from shoegen.torch_utils.statistics import RunningMeans
 from shoegen.torch_utils.text import some
-from shoegen.torch_utils.updates import SafeUpdates
+from shoegen.torch_utils.updates import SafeUpdates, load_optimizer
 
 SHOW_SECONDS = 10.0
 
@@ -211,8 +211,14 @@ class Learner(ABC):
             )
         try:
             for name in self.STATEFUL:
-                getattr(self, name).load_state_dict(state[name])
+                part = getattr(self, name)
+                if isinstance(part, torch.optim.Optimizer):
+                    load_optimizer(part, state[name])
+                else:
+                    part.load_state_dict(state[name])
             for name in self.PLAIN:
+                if getattr(self, name) is not None and type(state[name]) is not type(getattr(self, name)):
+                    raise TypeError(f"{name} is {state[name]!r:.60}")
                 setattr(self, name, state[name])
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise FileFormatError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import NoneType
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -65,3 +68,31 @@ class SafeUpdates:
                 f"the gradients of {some(bad)} became NaN or infinite {MAX_SKIPPED} times in a row; {self.advice}"
             )
         return False
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """`load_state_dict`, which itself would take anything and fail in the next step.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: it is the state of another optimiser or network.
+    """
+    flags = [_flags(group) for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    if [_flags(group) for group in optimizer.param_groups] != flags:
+        raise ValueError("its settings are of another optimiser")
+    kept = [(parameter, optimizer.state[parameter]) for parameter in optimizer.state]
+    if any(own.keys() != kept[0][1].keys() for _, own in kept):
+        raise ValueError("it is not whole")
+    for parameter, own in kept:
+        for value in own.values():
+            if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape:
+                raise ValueError(f"a state {tuple(value.shape)} of a parameter {tuple(parameter.shape)}")
+
+
+def _flags(group: dict[str, Any]) -> dict[str, Any]:
+    """What a group's settings say of the kind of optimiser: flags, and of which type the others are."""
+    return {
+        name: value if isinstance(value, (bool, NoneType)) else type(value)
+        for name, value in group.items()
+        if name != "params"
+    }
