@@ -33,7 +33,7 @@ def read_boundary(path: str | Path) -> np.ndarray:
         raise FileFormatError(f"{path}: larger than 64 MiB, which no boundary is")
     try:
         vector = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy raises many types on damaged headers
         raise FileFormatError(f"{path}: not a readable .npy of numbers ({error})") from error
     if not isinstance(vector, np.ndarray) or vector.dtype.kind not in "fiu":
         raise FileFormatError(f"{path}: expected one array of real numbers, as np.save writes it")

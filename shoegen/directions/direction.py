@@ -188,10 +188,11 @@ class Direction:
             }
             direction = cls(vector=tensors["vector"].float(), gradients=gradients, **metadata)
             direction._check()
-        except (KeyError, TypeError, ValueError) as error:
+            numbers = [direction.step, direction.mean, direction.sigma, *direction.reach]
+            is_finite = all(map(math.isfinite, numbers)) and bool(direction.vector.isfinite().all())
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FileFormatError(f"{path}: not a whole direction ({error}); fit it again") from error
-        numbers = [direction.step, direction.mean, direction.sigma, *direction.reach]
-        if not (all(map(math.isfinite, numbers)) and direction.vector.isfinite().all()):
+        if not is_finite:
             raise FileFormatError(f"{path}: its vector or step is not finite; fit it again")
         return direction
 

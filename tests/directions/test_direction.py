@@ -82,6 +82,9 @@ def test_files_that_are_no_direction(direction, tmp_path):
     dataclasses.replace(direction, step=float("nan")).save(path)
     with pytest.raises(FileFormatError, match="not finite"):
         Direction.load(path)
+    dataclasses.replace(direction, step="1").save(path)
+    with pytest.raises(FileFormatError, match="not a whole direction"):
+        Direction.load(path)
 
 
 def test_another_generator_is_refused_in_one_line(direction):

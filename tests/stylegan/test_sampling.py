@@ -295,6 +295,7 @@ def test_files_that_hold_no_latents(generator, tmp_path):
     refused("a.npy", np.array([{"w": 1}], object), "not a readable array")
     refused("a.npy", pickle.dumps(good), "not a readable array")
     refused("a.npy", b"", "not a readable array")
+    refused("a.npy", b"\x93NUMPY\x01\x00\x10\x00{'shape': (\xff\xff    ", "not a readable array")
     refused("a.npz", {"z": good}, "got z, expected latents under the name w")
     refused("a.npz", {"w": np.array([None], object)}, "not a readable array")
     whole = io.BytesIO()

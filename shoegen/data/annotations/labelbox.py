@@ -45,7 +45,7 @@ def read(reading: Reading) -> Annotations:
             except DataError as error:
                 reading.findings.error(None, str(error), "export it again")
     objects = [_objects(row, reading) for row in rows]
-    told = {row.get("points") for row in rows} & {"plane", "pixels"}
+    told = {points for points in ("plane", "pixels") for row in rows if row.get("points") == points}
     outlines = [
         [point.get(axis) for point in each["polygon"] if isinstance(point, dict) for axis in "xy"]
         for of in objects

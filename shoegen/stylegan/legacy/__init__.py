@@ -205,7 +205,8 @@ def _from_safetensors(path: Path, which: Which) -> NetworkFile:
     if kind not in (None, OFFICIAL_STATE, "discriminator"):
         kind = "generator"  # whatever else it is, it should be one
     tensors, metadata = load_tensors(path, kind=kind)
-    notes = metadata.get("notes", {})
+    notes = metadata.get("notes")
+    notes = notes if isinstance(notes, dict) else {}
     if kind == "generator" and which == "g_ema":
         return NetworkFile(Generator.load(path), "generator of shoegen", notes)
     settings = settings_of(metadata["config"]) if "config" in metadata else {}

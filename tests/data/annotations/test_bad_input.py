@@ -192,6 +192,8 @@ def test_labelbox_lines(tmp_path):
     path = save(tmp_path / "l.ndjson", f"{good}\n{{broken\n[1]\n")
     assert "2 errors: line 2 is not JSON" in refused(path).replace(f"{path}: ", "")
     assert len(read_annotations(path, skip_bad=True).images) == 1
+    path = save(tmp_path / "p.ndjson", json.dumps(labelbox() | {"points": [1]}))
+    assert len(read_annotations(path).images) == 1
 
 
 @pytest.mark.parametrize(
