@@ -179,7 +179,10 @@ class Editor:
             return f"{text}<span>not measured before</span>"
         if abs(reading.now - reading.before) < 1e-9:
             return text
-        change = _number(reading.now - reading.before, reading.unit, signed=True)
+        step = reading.now - reading.before
+        if reading.unit == "mm":  # of the numbers that are shown
+            step = round(reading.now) - round(reading.before)
+        change = _number(step, reading.unit, signed=True)
         sigmas, before = _number(reading.sigmas, "σ", signed=True), _number(reading.before, reading.unit)
         return f"{text}<span>{change}, {sigmas}; was {before}</span>"
 

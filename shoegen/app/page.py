@@ -10,6 +10,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
+from gradio_client.utils import traverse
 
 from shoegen.app.editor import EVENT
 from shoegen.app.first_wall import COUNT
@@ -20,7 +21,7 @@ from shoegen.app.shoes_tab import ShoesTab
 from shoegen.app.studio import PSI, Studio
 from shoegen.app.swap_tab import SwapTab
 from shoegen.app.words import remark
-from shoegen.app.work import Works
+from shoegen.app.work import KEPT, Works
 from shoegen.data.labels import SHOE_PARTS
 
 STYLE = Path(__file__).parent / "page.css"
@@ -32,6 +33,21 @@ FETCH_KEY = """
 }
 """
 KEEP_KEY = "(key) => { sessionStorage.setItem('shoegen', key); }"
+
+
+class Page(gr.Blocks):
+    """Blocks that take no files from anyone.
+
+    What a visitor hands in comes inside a value. Gradio's own way is a path or URL that the visitor names and the
+    server opens, wherever it is asked for a value.
+    """
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *others: Any, **named: Any) -> Any:
+        def refuse(file: Any) -> Any:
+            raise gr.Error("This page takes no files in this way.", print_exception=False)
+
+        traverse(inputs, refuse, lambda value: isinstance(value, dict) and "path" in value)
+        return await super().preprocess_data(block_fn, inputs, *others, **named)
 
 
 def build(options: Options | None = None, *, studio: Studio | None = None) -> gr.Blocks:
@@ -47,7 +63,7 @@ def build(options: Options | None = None, *, studio: Studio | None = None) -> gr
     """
     studio = studio or Studio(options)
     works = Works(studio)
-    with gr.Blocks(title="shoegen", analytics_enabled=False, delete_cache=(600, 3600)) as page:
+    with Page(title="shoegen", analytics_enabled=False) as page:
         work = gr.State(None, time_to_live=24 * 3600)
         key = gr.Textbox("", visible="hidden", container=False)
         picked = gr.Textbox("", visible="hidden", container=False)  # while the page was being opened
@@ -90,4 +106,5 @@ def build(options: Options | None = None, *, studio: Studio | None = None) -> gr
             None, [key], None, js=KEEP_KEY
         )
     page.queue(default_concurrency_limit=4, max_size=200)
+    page.state_session_capacity = KEPT
     return page

@@ -15,7 +15,7 @@ import numpy as np
 from shoegen.app import pictures, widgets
 from shoegen.app.editor import EVENT
 from shoegen.app.studio import Studio
-from shoegen.app.uploads import drop, take
+from shoegen.app.uploads import drop, take_file, take_picture
 from shoegen.app.widgets import guarded, need
 from shoegen.app.words import name_of, remark
 from shoegen.app.work import Work
@@ -78,7 +78,7 @@ class PaintTab:
                 self.examples = widgets.wall("examples")
                 with gr.Row():
                     mine = gr.Button("The shoe on my bench", size="sm", elem_id="paint-mine")
-                    given = drop("A part map (PNG)", "paint-map")
+                    given = drop("A part map (PNG)", "paint-map", studio.options)
             with gr.Column(scale=5, min_width=340):
                 self.painted = gr.HTML(
                     '<div class="empty">What you draw appears here as a shoe.</div>',
@@ -91,7 +91,7 @@ class PaintTab:
                 self.styles = widgets.wall("styles")
                 with gr.Row():
                     others = gr.Button("Other styles", size="sm", elem_id="styles-more")
-                    style = drop("A picture of a shoe", "paint-style")
+                    style = drop("A picture of a shoe", "paint-style", studio.options)
                 self.style_says = widgets.says("style-says")
                 with gr.Row(elem_classes="exports"):
                     widgets.export("⤓ Picture", self._export_picture, [work], self.says, "paint-export-png")
@@ -128,19 +128,17 @@ class PaintTab:
             return start_with(work, shoe.part_map)
 
         @guarded(self.says)
-        def from_file(work: Work, path: str | None) -> dict[Any, Any]:
-            if path is None:
-                return {}
-            content, name = take(path)
+        def from_file(work: Work, file: Any) -> dict[Any, Any]:
+            content, name = take_file(file, studio.options)
             try:
                 part_map = decode_map(content, labels)
             except DataError as error:
                 raise DataError(f"{name}: {error}") from error
-            return start_with(work, part_map)
+            return {given: None, **start_with(work, part_map)}
 
         self.examples.click(example, [work], [self.canvas, *shown], show_progress="hidden", **EVENT)
         mine.click(from_bench, [work], [self.canvas, *shown], show_progress="hidden", **EVENT)
-        given.upload(from_file, [work, given], [self.canvas, *shown], show_progress="hidden", **EVENT)
+        given.upload(from_file, [work, given], [given, self.canvas, *shown], show_progress="hidden", **EVENT)
 
         styled = [self.painted, self.measured, self.styles, self.style_says]
 
@@ -158,20 +156,18 @@ class PaintTab:
                 return self.show(work)
 
         @guarded(self.style_says)
-        def style_of(work: Work, path: str | None) -> dict[Any, Any]:
-            if path is None:
-                return {}
+        def style_of(work: Work, file: Any) -> dict[Any, Any]:
             from shoegen.spade.painting import check_style
 
-            picture, name = take(path, as_picture=True)
+            picture, name = take_picture(file, studio.options)
             check_style(studio.painter, picture, name)
             with need(work).lock:
                 work.style_picture = picture
-                return {**self.show(work), self.style_says: remark(f"In the style of {name}.")}
+                return {style: None, **self.show(work), self.style_says: remark(f"In the style of {name}.")}
 
         self.styles.click(pick_style, [work], styled, show_progress="hidden", **EVENT)
         others.click(other_styles, [work], styled, show_progress="hidden", **EVENT)
-        style.upload(style_of, [work, style], styled, show_progress="minimal", **EVENT)
+        style.upload(style_of, [work, style], [style, *styled], show_progress="minimal", **EVENT)
 
     def show(self, work: Work) -> dict[Any, Any]:
         """The painting, its measures, and the drawing in other styles."""

@@ -11,9 +11,9 @@ import numpy as np
 from shoegen.app import pictures, widgets
 from shoegen.app.editor import EVENT, Editor
 from shoegen.app.studio import Studio
-from shoegen.app.uploads import drop, take
+from shoegen.app.uploads import drop, take_picture
 from shoegen.app.widgets import guarded, need
-from shoegen.app.words import refusal, remark, sentence
+from shoegen.app.words import remark, sentence
 from shoegen.app.work import Work
 from shoegen.errors import ConfigError, ShoegenError
 from shoegen.inversion import Photo
@@ -40,7 +40,8 @@ class PhotographTab:
         )
         with gr.Row():
             with gr.Column(scale=4, min_width=300):
-                self.file = drop("Drop a photograph here, or choose one", "photo-file")
+                self.file = drop("Photograph", "photo-file", studio.options)
+                self.says = widgets.says("photo-says")
                 self.which = gr.Radio(
                     [], label="Which of the shoes?", visible=False, elem_id="photo-which", interactive=True
                 )
@@ -64,7 +65,6 @@ class PhotographTab:
                         min_width=120,
                     )
                     stop = gr.Button("Stop", elem_id="photo-stop", min_width=80, scale=0)
-                self.says = widgets.says("photo-says")
             with gr.Column(scale=7, min_width=360):
                 self.cut = gr.HTML(
                     '<div class="empty">The cut-out appears here.</div>',
@@ -74,10 +74,8 @@ class PhotographTab:
         self.outputs = shown = [self.cut, self.which, self.find, self.says]
 
         @guarded(self.says)
-        def upload(work: Work, path: str | None, toe: str) -> dict[Any, Any]:
-            if path is None:
-                return {}
-            pixels, name = take(path, as_picture=True)
+        def upload(work: Work, file: Any, toe: str) -> dict[Any, Any]:
+            pixels, name = take_picture(file, studio.options)
             need(work)
             try:
                 photo = studio.inverter.align(pixels, flip=TOES[toe])  # type: ignore[arg-type]
@@ -92,7 +90,7 @@ class PhotographTab:
                     several,
                     0,
                 )
-                return self.show(work)
+                return {self.file: None, **self.show(work)}
 
         @guarded(self.says)
         def choose(work: Work, which: str | None, toe: str) -> dict[Any, Any]:
@@ -110,7 +108,9 @@ class PhotographTab:
                 )
                 return self.show(work)
 
-        self.file.upload(upload, [work, self.file, self.toe], shown, show_progress_on=[self.cut], **HEAVY)
+        self.file.upload(
+            upload, [work, self.file, self.toe], [*shown, self.file], show_progress_on=[self.cut], **HEAVY
+        )
         for radio in (self.which, self.toe):
             radio.input(choose, [work, self.which, self.toe], shown, show_progress_on=[self.cut], **HEAVY)
 
@@ -172,7 +172,7 @@ class PhotographTab:
         }
         if work.photo is None:
             outputs[self.cut] = pictures.figure(_numbered(work.pixels, work.several), alt="shoes, numbered")
-            outputs[self.says] = refusal(
+            outputs[self.says] = remark(
                 f"There are {len(work.several)} shoes in {work.photo_name}. Which one is it?"
             )
         else:

@@ -23,15 +23,13 @@ from shoegen.errors import ConfigError, FileFormatError
 if TYPE_CHECKING:
     from shoegen.app.studio import Studio
 
-MAX_BODY = 8 * MEGABYTE  # of what is no upload: a drawing is the largest
+SPARE = 2 * MEGABYTE  # of a request, beside a file; a drawing is some kilobytes
 WRONG_PASSWORD = 1.0  # seconds that an answer takes
 # What the page asks for. All else of Gradio's is closed: other people's URLs fetched through `file=`, its API pages.
 OPEN = (
-    "/assets/", "/static/", "/svelte/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/login", "/logout",
-    "/robots.txt", "/token", "/gradio_api/upload", "/gradio_api/upload_progress", "/gradio_api/queue/join",
-    "/gradio_api/queue/data", "/gradio_api/heartbeat/", "/gradio_api/cancel", "/gradio_api/reset",
-    "/gradio_api/component_server", "/gradio_api/startup-events", "/gradio_api/app_id", "/gradio_api/login_check",
-    "/gradio_api/token", "/gradio_api/logout", "/login_check", "/app_id",
+    "/assets/", "/static/", "/svelte/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt",
+    "/login", "/logout", "/gradio_api/queue/join", "/gradio_api/queue/data", "/gradio_api/heartbeat/",
+    "/gradio_api/startup-events",
 )  # fmt: skip
 
 
@@ -280,7 +278,8 @@ class Guard:
     """Lets through what the page itself asks for, up to a size, and nothing else."""
 
     def __init__(self, app: Any, max_upload: int) -> None:
-        self._app, self._max_upload = app, max_upload
+        self._app = app
+        self._most = round(max_upload * 4 / 3) + SPARE  # files come in base64
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -290,9 +289,8 @@ class Guard:
         if path != "/" and not any(path == each or path.startswith(each) for each in OPEN):
             await _answer(send, 404, "There is nothing here.")
             return
-        most = self._max_upload + MEGABYTE if path.startswith("/gradio_api/upload") else MAX_BODY
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > most:
+        if not length.isdigit() or int(length) > self._most:
             await _answer(send, 413, "This is too large.")
             return
         seen = 0
@@ -301,7 +299,7 @@ class Guard:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > most:  # it said less, or nothing
+            if seen > self._most:  # it said less, or nothing
                 return {"type": "http.disconnect"}
             return message
 

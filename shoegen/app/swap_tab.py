@@ -11,7 +11,7 @@ from shoegen.app import pictures, widgets
 from shoegen.app.editor import EVENT
 from shoegen.app.photograph_tab import HEAVY
 from shoegen.app.studio import Studio
-from shoegen.app.uploads import drop, take
+from shoegen.app.uploads import drop, take_picture
 from shoegen.app.widgets import guarded, need
 from shoegen.app.words import remark
 from shoegen.app.work import Work
@@ -37,12 +37,12 @@ class SwapTab:
             "with your photographs.</p>"
         )
         self.shown: dict[str, gr.HTML] = {}
-        files: dict[str, gr.File] = {}
+        files: dict[str, gr.HTML] = {}
         says: dict[str, gr.HTML] = {}
         with gr.Row():
             for name, label in PICTURES.items():
                 with gr.Column(min_width=220):
-                    files[name] = drop(label, f"swap-{name}")
+                    files[name] = drop(label, f"swap-{name}", studio.options)
                     says[name] = widgets.says(f"swap-{name}-says")
                     self.shown[name] = gr.HTML(
                         '<div class="empty small">nothing yet</div>',
@@ -61,10 +61,8 @@ class SwapTab:
 
         def upload(name: str) -> Any:
             @guarded(says[name])
-            def run(work: Work, path: str | None) -> dict[Any, Any]:
-                if path is None:
-                    return {}
-                pixels, _ = take(path, as_picture=True)
+            def run(work: Work, file: Any) -> dict[Any, Any]:
+                pixels, _ = take_picture(file, studio.options)
                 shape, wanted = pixels.shape[:2], studio.swapper.config.size
                 note = ""
                 if not same_aspect(shape, wanted):
@@ -75,13 +73,17 @@ class SwapTab:
                     note = remark(f"Cut to {shape_name} around its middle, as the model needs it.")
                 with need(work).lock:
                     work.swap_pictures[name] = pixels
-                return {self.shown[name]: self._figure(pixels, name), says[name]: note}
+                return {files[name]: None, self.shown[name]: self._figure(pixels, name), says[name]: note}
 
             return run
 
         for name, file in files.items():
             file.upload(
-                upload(name), [work, file], [self.shown[name], says[name]], show_progress="minimal", **EVENT
+                upload(name),
+                [work, file],
+                [file, self.shown[name], says[name]],
+                show_progress="minimal",
+                **EVENT,
             )
 
         self.outputs = outputs = [*self.shown.values(), self.result, self.says]

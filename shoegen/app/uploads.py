@@ -1,15 +1,17 @@
-"""Files that visitors hand in: read at once, and taken from the disk again."""
+"""Files that visitors hand in. They come inside an event and are never on a disk here."""
 
 from __future__ import annotations
 
-import contextlib
-import os
+import base64
+import binascii
+import html
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any
 
 import gradio as gr
 import numpy as np
 
+from shoegen.app.options import MEGABYTE, Options
 from shoegen.data.images import fit_image, read_image
 from shoegen.errors import DataError
 
@@ -17,34 +19,44 @@ MAX_PIXELS = 50_000_000
 MAX_SIDE = 3072  # pixels: larger pictures are reduced
 
 
-def drop(label: str, elem_id: str) -> gr.File:
-    """A place for one file. What it is, is found out here: a browser's guess by the name is none."""
-    return gr.File(
-        label=label, type="filepath", elem_id=elem_id, height=130, buttons=[], elem_classes="file-drop"
+def drop(label: str, elem_id: str, options: Options) -> gr.HTML:
+    """A place for one file. Its event is `upload`, its value for `take_file` or `take_picture`, and then None."""
+    template = (
+        f'<label class="drop" data-most="{options.max_upload}"><b>{html.escape(label)}</b>'
+        '<input type="file"><span class="told">Drop a file here, or click</span></label>'
+    )
+    return gr.HTML(
+        None,
+        html_template=template,
+        js_on_load=(Path(__file__).parent / "drop.js").read_text(),
+        elem_id=elem_id,
+        apply_default_css=False,
     )
 
 
-@overload
-def take(path: str) -> tuple[bytes, str]: ...
-@overload
-def take(path: str, *, as_picture: Literal[True]) -> tuple[np.ndarray, str]: ...
-
-
-def take(path: str, *, as_picture: bool = False) -> tuple[bytes | np.ndarray, str]:
-    """The content of an uploaded file, or its pixels (H, W, 3), of at most `MAX_SIDE` a side; and its name.
+def take_file(value: Any, options: Options) -> tuple[bytes, str]:
+    """The content of a file, and its name.
 
     Raises:
-        DataError: it is none that can be read.
+        DataError: it did not arrive whole, or is too large.
     """
-    name = Path(path).name
     try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{name} did not arrive; choose it again") from error
-    with contextlib.suppress(OSError):
-        os.unlink(path)
-    if not as_picture:
-        return content, name
+        name, data = Path(str(value["name"])).name[:80] or "the file", value["data"]
+        if len(data) * 3 / 4 > options.max_upload + 2:
+            most = f"{options.max_upload / MEGABYTE:g} MB"
+            raise DataError(f"{name} is too large; at most {most} are taken")
+        return base64.b64decode(data, validate=True), name
+    except (TypeError, KeyError, binascii.Error) as error:
+        raise DataError("the file did not arrive whole; choose it again") from error
+
+
+def take_picture(value: Any, options: Options) -> tuple[np.ndarray, str]:
+    """(H, W, 3) uint8, of at most `MAX_SIDE` a side, and the file's name.
+
+    Raises:
+        DataError: no picture that can be read.
+    """
+    content, name = take_file(value, options)
     pixels = read_image(content, name=name, max_pixels=MAX_PIXELS)
     height, width = pixels.shape[:2]
     if max(height, width) > MAX_SIDE:

@@ -1,0 +1,344 @@
+"""The page in a browser: what a designer does, and what is refused."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import shoegen
+from shoegen.data.images import read_image, read_part_map, write_image
+from shoegen.data.labels import SHOE_PARTS
+from shoegen.data.synthetic import render_shoe, sample_parameters
+
+from .conftest import open_page, serving
+
+
+def pick(page, index=7):
+    page.click(f"#wall button[data-index='{index}']")
+    page.wait_for_selector("#shoes-slider-heel input[type=range]:enabled")
+    wait(page, f"document.querySelector('#shoes-story').innerText.includes('seed {index}')")
+
+
+def wait(page, condition):
+    page.wait_for_function(f"() => {condition}")
+
+
+def reading(page, bench="shoes"):
+    """Millimetres that stand beside the heel's slider."""
+    return float(page.inner_text(f"#{bench}-reading-heel b.now").removesuffix(" mm"))
+
+
+def source(page, place="#shoes-stage img"):
+    return page.get_attribute(place, "src")
+
+
+def drag(page, pixels, bench="shoes"):
+    """Drags the heel's slider to the right with the mouse, and waits until the picture has followed."""
+    slider, before = (
+        page.locator(f"#{bench}-slider-heel input[type=range]"),
+        source(page, f"#{bench}-stage img"),
+    )
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    low, high = (float(slider.get_attribute(name)) for name in ("min", "max"))
+    share = (float(slider.input_value()) - low) / (high - low)
+    x, y = box["x"] + 8 + share * (box["width"] - 16), box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + pixels, y, steps=4)
+    page.mouse.up()
+    wait(page, f"document.querySelector('#{bench}-stage img').src !== {json.dumps(before)}")
+    # The last of several steps has been measured, and is what the slider asks for.
+    asked = f"document.querySelector('#{bench}-slider-heel input[type=range]').value"
+    wait(page, f"Math.abs(parseFloat(document.querySelector('#{bench}-reading-heel b').innerText) - {asked}) <= 3")
+
+
+def set_slider(page, value, bench="shoes"):
+    box = page.locator(f"#{bench}-slider-heel input[type=number]")
+    box.fill(str(value))
+    box.press("Enter")
+
+
+def download(page, button):
+    with page.expect_download() as found:
+        page.click(button)
+    return found.value.path().read_bytes(), found.value.suggested_filename
+
+
+def test_a_slider_moves_the_shoe_and_undo_brings_it_back(page):
+    pick(page)
+    before, picture = reading(page), source(page)
+    assert before == pytest.approx(265 * shoegen.load().sample(7).measures["heel_height"], abs=1)
+    drag(page, 40)
+    after = reading(page)
+    assert after > before + 5
+    told = page.inner_text("#shoes-reading-heel")
+    assert f"+{after - before:.0f} mm" in told
+    assert f"was {before:.0f} mm" in told
+    assert "σ" in told
+    slider = page.locator("#shoes-slider-heel input[type=range]")
+    assert float(slider.input_value()) == pytest.approx(after, abs=3)  # asked for, and measured
+
+    page.click("#shoes-undo")
+    wait(page, f"document.querySelector('#shoes-stage img').src === {json.dumps(picture)}")
+    assert reading(page) == before
+    assert float(slider.input_value()) == round(before)
+    page.click("#shoes-redo")
+    wait(page, f"document.querySelector('#shoes-stage img').src !== {json.dumps(picture)}")
+    assert reading(page) == after
+
+    # In standard deviations, the slider of the same shoe stands elsewhere.
+    page.get_by_label("Standard deviations").first.check()
+    wait(page, "document.querySelector('#shoes-slider-heel input[type=range]').max === '4'")
+    assert 0 < float(slider.input_value()) < 3
+    assert reading(page) == after
+    page.click("#shoes-reset")
+    wait(page, f"document.querySelector('#shoes-stage img').src === {json.dumps(picture)}")
+    assert float(slider.input_value()) == 0
+
+
+def test_out_of_reach_is_said_beside_the_slider_and_the_shoe_stays(page):
+    pick(page)
+    drag(page, 20)
+    picture, there = source(page), reading(page)
+    set_slider(page, 182)
+    page.wait_for_selector("#shoes-refusal-heel .refusal")
+    told = page.inner_text("#shoes-refusal-heel")
+    assert "182.0 mm is out of reach" in told
+    assert "it can be brought from" in told
+    assert "--" not in told
+    assert (source(page), reading(page)) == (picture, there)
+    wait(page, f"document.querySelector('#shoes-slider-heel input[type=range]').value === '{there:.0f}'")
+    page.click("#shoes-undo")
+    wait(page, "!document.querySelector('#shoes-refusal-heel .refusal')")
+
+    page.click("text=More >> nth=-1") if not page.is_visible("#shoes-length input") else None
+    page.get_by_label("Length of the shoe").first.fill("a foot")
+    page.get_by_label("Length of the shoe").first.press("Enter")
+    page.wait_for_selector("#shoes-says .refusal")
+    assert "expected millimetres between 0 and 1000" in page.inner_text("#shoes-says")
+    before = reading(page)
+    page.get_by_label("Length of the shoe").first.fill("530 mm")
+    page.get_by_label("Length of the shoe").first.press("Enter")
+    wait(page, "!document.querySelector('#shoes-says .refusal')")
+    assert reading(page) == pytest.approx(2 * before, abs=2)
+
+
+def test_the_views(page):
+    pick(page)
+    drag(page, 30)
+    for view, place in (
+        ("Before | after", "#shoes-stage figure:nth-child(2) img[alt=after]"),
+        ("Wipe", "#shoes-stage .wipe input"),
+        ("Parts", "#shoes-stage .legend"),
+        ("What changed", "#shoes-stage img[alt='what changed']"),
+    ):
+        page.get_by_label(view, exact=True).first.check()
+        page.wait_for_selector(place)
+    assert page.locator("#shoes-stage img[alt='what changed']").evaluate("each => each.naturalWidth") == 900
+
+
+def test_what_is_exported(page, tmp_path):
+    page.click("#shoes-export-png")
+    page.wait_for_selector("#shoes-says .refusal")
+    assert "pick one first" in page.inner_text("#shoes-says")
+
+    pick(page)
+    drag(page, 30)
+    content, name = download(page, "#shoes-export-png")
+    assert name == "shoe.png"
+    picture = read_image(content)
+
+    content, name = download(page, "#shoes-export-latent")
+    assert name == "shoe.safetensors"
+    (tmp_path / name).write_bytes(content)
+    shoe = shoegen.load_shoe(tmp_path / name)
+    assert np.array_equal(shoe.image, picture)
+    assert shoe.history[-1].direction == "heel"
+
+    content, name = download(page, "#shoes-export-report")
+    assert name == "report.json"
+    heel = json.loads(content)["attributes"]["heel_height"]
+    assert heel["after_mm"] == pytest.approx(reading(page), abs=0.51)
+    assert heel["asked"] is True
+    content, _ = download(page, "#shoes-export-report-png")
+    assert Image.open(io.BytesIO(content)).format == "PNG"
+
+
+def test_visitors_do_not_see_one_another_and_a_reload_loses_nothing(page, browser, address):
+    pick(page, 3)
+    drag(page, 30)
+    mine = page.inner_text("#shoes-story")
+    with browser.new_context() as context:
+        other = context.new_page()
+        open_page(other, address)
+        other.wait_for_timeout(300)
+        assert other.locator("#shoes-stage img").count() == 0
+        pick(other, 5)
+        assert "seed 5" in other.inner_text("#shoes-story")
+    assert page.inner_text("#shoes-story") == mine
+    there = reading(page)
+    page.reload()
+    page.wait_for_selector("#shoes-stage img")
+    assert page.inner_text("#shoes-story") == mine
+    assert reading(page) == there
+    page.click("#shoes-undo")
+    wait(page, "document.querySelector('#shoes-story').innerText.trim() === 'seed 3'")
+
+
+def test_a_photograph(page, photo, tmp_path):
+    page.get_by_role("tab", name="Photograph").click()
+    file = page.locator("#photo-file input")
+
+    wrong = tmp_path / "notes.txt"
+    wrong.write_text("no picture")
+    file.set_input_files(wrong)
+    page.wait_for_selector("#photo-says .refusal")
+    assert page.inner_text("#photo-says").startswith("Cannot read notes.txt: not a picture")
+    assert page.is_disabled("#photo-find")
+
+    empty = tmp_path / "white.png"
+    write_image(empty, np.full((64, 64, 3), 255, np.uint8))
+    file.set_input_files(empty)
+    wait(page, "document.querySelector('#photo-says').innerText.includes('No shoe was found')")
+    assert "--" not in page.inner_text("#photo-says")
+
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(20_000_001))
+    file.set_input_files(large)
+    page.wait_for_selector("#photo-file .refusal")
+    assert page.inner_text("#photo-file .refusal") == "large.png has 20.0 MB; at most 20 MB are taken."
+
+    both = tmp_path / "pair.png"
+    pictures = [render_shoe(sample_parameters(5, index), 256).image for index in (3, 4)]
+    write_image(both, np.concatenate(pictures, 1))
+    file.set_input_files(both)
+    page.wait_for_selector("#photo-which input")
+    assert page.inner_text("#photo-says") == "There are 2 shoes in pair.png. Which one is it?"
+    assert page.is_disabled("#photo-find")
+    page.get_by_label("2 (right)").check()
+    page.wait_for_selector("#photo-cut figcaption:text('cut out')")
+
+    file.set_input_files(photo)
+    page.wait_for_selector("#photo-cut figcaption:text('pump.png, cut out')")
+    assert not page.is_visible("#photo-which")
+    page.get_by_label("Fast", exact=True).check()
+    page.click("#photo-find")
+    page.wait_for_selector("#photograph-stage img", timeout=60_000)
+    assert "its parts lie over the photograph's by" in page.inner_text("#photo-says")
+    before = reading(page, "photograph")
+    drag(page, 30, "photograph")
+    assert reading(page, "photograph") > before
+    page.get_by_label("In the photograph").check()
+    page.wait_for_selector("#photograph-stage img[alt='the shoe in the photograph']")
+    content, _ = download(page, "#photograph-export-photo")
+    back, given = read_image(content), read_image(photo)
+    assert back.shape == given.shape
+    assert np.array_equal(back[:20], given[:20])  # above the shoe
+    assert not np.array_equal(back, given)
+
+
+def test_a_search_can_be_stopped(page, photo):
+    page.get_by_role("tab", name="Photograph").click()
+    page.locator("#photo-file input").set_input_files(photo)
+    page.wait_for_selector("#photo-cut figcaption:text('pump.png, cut out')")
+    page.get_by_label("Best", exact=True).check()
+    page.click("#photo-find")
+    page.wait_for_selector("#photo-cut :text('finding the shoe')")
+    page.click("#photo-stop")
+    page.wait_for_selector("#photo-says .refusal")
+    assert page.inner_text("#photo-says").startswith("Stopped; the photograph is still here")
+    assert page.is_visible("#photo-cut figcaption:text('pump.png, cut out')")
+
+
+def test_painting(page, photo, tmp_path):
+    page.get_by_role("tab", name="Paint").click()
+    page.click("#examples button[data-index='1']")
+    page.wait_for_selector("#painted img")
+    before, _ = download(page, "#paint-export-map")
+    page.click("#canvas button[data-part='2']")
+    picture = source(page, "#painted img")
+    canvas = page.locator("#canvas canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    across, down = (
+        (lambda share: box["x"] + share * box["width"]),
+        (lambda share: box["y"] + share * box["height"]),
+    )
+    page.mouse.move(across(0.8), down(0.9))
+    page.mouse.down()
+    page.mouse.move(across(0.86), down(0.97), steps=5)
+    page.mouse.up()
+    changed = f"document.querySelector('#painted img').src !== {json.dumps(picture)}"
+    wait(page, changed)
+    after, _ = download(page, "#paint-export-map")
+    maps = [read_part_map(content, SHOE_PARTS) for content in (before, after)]
+    drawn = maps[0] != maps[1]
+    assert drawn.sum() > 200
+    assert set(np.unique(maps[1][drawn])) == {2}
+    rows, columns = np.nonzero(drawn)
+    assert columns.min() > 0.74 * 256
+    assert rows.min() > 0.84 * 256
+
+    picture = source(page, "#painted img")
+    page.click("#styles button[data-index='3']")
+    wait(
+        page,
+        changed.replace("#painted img').src !==", "#styles .chosen').title === 'style 3' &&").split(" &&")[0],
+    )
+    assert source(page, "#painted img") != picture
+    page.locator("#paint-style input").set_input_files(photo)
+    page.wait_for_selector("#style-says .remark")
+    assert page.inner_text("#style-says") == "In the style of pump.png."
+    assert page.locator("#styles .chosen").count() == 0
+    content, _ = download(page, "#paint-export-png")
+    assert read_image(content).shape == (128, 128, 3)
+
+    picture = source(page, "#painted img")
+    wrong = tmp_path / "white.png"
+    write_image(wrong, np.full((64, 64, 3), 255, np.uint8))
+    page.locator("#paint-style input").set_input_files(wrong)
+    page.wait_for_selector("#style-says .refusal")
+    assert "no shoe is found in it" in page.inner_text("#style-says")
+    assert source(page, "#painted img") == picture
+    page.click("#canvas button[data-tool='undo']")  # of the stroke
+    wait(page, f"document.querySelector('#painted img').src !== {json.dumps(picture)}")
+    assert np.array_equal(read_part_map(download(page, "#paint-export-map")[0], SHOE_PARTS), maps[0])
+
+
+def test_swapping(page, photo):
+    page.get_by_role("tab", name="Swap").click()
+    page.click("#swap-go")
+    page.wait_for_selector("#swap-says .refusal")
+    assert page.inner_text("#swap-says").startswith("Still missing: The photograph")
+    page.click("#swap-example")
+    page.wait_for_selector("#swapped figure:nth-child(2) img")
+    first, _ = download(page, "#swap-export-png")
+    article = source(page, "#swap-article-shown img")
+    page.locator("#swap-article input").set_input_files(photo)
+    wait(page, f"document.querySelector('#swap-article-shown img').src !== {json.dumps(article)}")
+    result = source(page, "#swapped figure:nth-child(2) img")
+    page.click("#swap-go")
+    wait(page, f"document.querySelector('#swapped figure:nth-child(2) img').src !== {json.dumps(result)}")
+    second, _ = download(page, "#swap-export-png")
+    first, second = read_image(first), read_image(second)
+    assert first.shape == second.shape == (256, 256, 3)
+    assert np.array_equal(first[:40], second[:40])  # far from the foot
+
+
+def test_a_password_is_asked_for(browser):
+    with serving(SHOEGEN_PASSWORD="sole & heel") as address, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        name, password = page.get_by_label("username"), page.get_by_label("password")
+        password.wait_for(timeout=60_000)
+        assert page.locator("#wall, #first-wall img").count() == 0
+        name.fill("me")
+        password.fill("guess")
+        page.get_by_role("button", name="Login").click()
+        page.get_by_text("Incorrect Credentials").wait_for()
+        password.fill("sole & heel")
+        page.get_by_role("button", name="Login").click()
+        page.wait_for_selector("#wall img")
