@@ -239,9 +239,10 @@ def open_picture(data: bytes, formats: tuple[str, ...], max_pixels: int) -> Imag
     if not data:
         raise DataError("the file is empty")
     try:
-        # Our own cap is below; the lock is there because catch_warnings changes the whole process.
+        # What is wrong is said below, as are too many pixels; the lock is there because catch_warnings changes the
+        # whole process.
         with _open_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=formats)
     except Image.UnidentifiedImageError as error:
         if data[4:8] == b"ftyp":  # a box of ISO 14496-12
