@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from .trainings import Sets
+from .trainings import TRAININGS, Sets, length
 from .warm import Commands
 
 TALLY = pytest.StashKey()
@@ -18,6 +18,20 @@ def commands(tmp_path_factory):
 @pytest.fixture(scope="session")
 def sets(tmp_path_factory):
     return Sets(tmp_path_factory.mktemp("sets"))
+
+
+@pytest.fixture(scope="session")
+def whole(commands, sets, tmp_path_factory):
+    """By name, the folder of an undisturbed run."""
+    folder, made = tmp_path_factory.mktemp("whole"), {}
+
+    def find(name):
+        if name not in made:
+            commands.run(*TRAININGS[name].start(sets, folder / name, length(name)))
+            made[name] = folder / name
+        return made[name]
+
+    return find
 
 
 @pytest.fixture

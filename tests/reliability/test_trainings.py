@@ -16,16 +16,11 @@ from safetensors import safe_open
 
 from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint
 
-from .trainings import TRAININGS
+from .trainings import TRAININGS, length
 
-STEPS = 8
-BEGUN = 3  # of them, where the disturbance comes
+BEGUN = 3  # steps, where the disturbance comes
 
 each_training = pytest.mark.parametrize("name", TRAININGS)
-
-
-def length(name):
-    return STEPS * TRAININGS[name].batch
 
 
 def reached(out):
@@ -52,20 +47,6 @@ def assert_same(one, other, path=""):
         assert torch.equal(one, other), path
     else:
         assert one == other, path
-
-
-@pytest.fixture(scope="session")
-def whole(commands, sets, tmp_path_factory):
-    """By name, the folder of an undisturbed run."""
-    folder, made = tmp_path_factory.mktemp("whole"), {}
-
-    def find(name):
-        if name not in made:
-            commands.run(*TRAININGS[name].start(sets, folder / name, length(name)))
-            made[name] = folder / name
-        return made[name]
-
-    return find
 
 
 @pytest.fixture(scope="session")

@@ -126,3 +126,8 @@ TRAININGS = {
         batch=8, model="encoder.safetensors", absurd=("--lr", 1e30),
     ),
 }  # fmt: skip
+
+
+def length(name: str) -> int:
+    """Images of a whole run."""
+    return 8 * TRAININGS[name].batch
