@@ -14,7 +14,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
-from shoegen.cli import main
+from shoegen.cli import SECTIONS, main
 from shoegen.cli._manual import read_pages, to_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,13 +75,13 @@ def _entry(entry):
     if isinstance(value, list):
         return {title: [_entry(each) for each in value]}
     if value == "@commands":
-        first, *rest = read_pages(main).all()
-        return {
-            title: [
-                f"{COMMANDS}/{first.file}.md",
-                *({page.name: f"{COMMANDS}/{page.file}.md"} for page in rest),
-            ]
+        whole = read_pages(main)
+        pages = {child.name.split()[1]: child.all() for child in whole.children}
+        sections = {
+            section: [{page.name: f"{COMMANDS}/{page.file}.md"} for name in names for page in pages[name]]
+            for section, names in SECTIONS.items()
         }
+        return {title: [f"{COMMANDS}/{whole.file}.md", *({name: links} for name, links in sections.items())]}
     if value == "@modules":
         return {title: [{name: f"{MODULES}/{name}.md"} for name in _packages()]}
     if value == "@examples":

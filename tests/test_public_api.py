@@ -5,7 +5,7 @@ import sys
 import pytest
 
 import shoegen
-from shoegen.cli import main
+from shoegen.cli import SECTIONS, main
 
 NAMES = [
     "Direction",
@@ -92,6 +92,7 @@ def test_import_is_light():
 
 def test_commands():
     assert main.list_commands(None) == COMMANDS
+    assert sorted(name for names in SECTIONS.values() for name in names) == COMMANDS
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])

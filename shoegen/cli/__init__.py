@@ -16,6 +16,18 @@ from shoegen import __version__
 from shoegen.errors import ShoegenError
 from shoegen.torch_utils.text import one_line
 
+SECTIONS = {
+    "Draw and edit": ("app", "edit", "generate", "style-mix", "interpolate", "latents"),
+    "Photographs": ("project", "segment", "measure", "cutout", "inpaint"),
+    "Part maps and swaps": ("paint", "swap"),
+    "Directions": ("fit-direction", "discover-directions", "convert-direction"),
+    "Data": ("inspect", "prepare", "convert-annotations", "make-shoes"),
+    "Train": ("train-stylegan", "train-segmenter", "train-spade", "train-cagan", "train-encoder"),
+    "Judge and hand on": ("evaluate", "compare-segmenters", "convert-model", "export"),
+    "This installation": ("doctor", "build-ops", "completion", "manual"),
+}
+"""The commands by what they are for, as the help shows them."""
+
 
 class _OneLineError(click.ClickException):
     """Shows `error: …` and exits with 1."""
@@ -35,6 +47,15 @@ class _CommandFiles(click.Group):
         if cmd_name not in self.list_commands(ctx):
             return None
         return importlib.import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        limit = formatter.width - 6 - max(map(len, self.list_commands(ctx)))
+        for title, names in SECTIONS.items():
+            commands = {name: self.get_command(ctx, name) for name in names}
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name, each.get_short_help_str(limit)) for name, each in commands.items() if each]
+                )
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -60,7 +60,7 @@ class Page:
 
 def read_pages(command: click.Command, name: str = "shoegen", parent: click.Context | None = None) -> Page:
     """The page of a command, and those of the commands in it."""
-    ctx = click.Context(command, info_name=name.split()[-1], parent=parent)
+    ctx = click.Context(command, info_name=name.split()[-1], parent=parent, **command.context_settings)
     children = []
     if isinstance(command, click.Group):
         for each in command.list_commands(ctx):
