@@ -35,6 +35,9 @@ class RunFolder:
         self.config = config
         self.state = state  # of the checkpoint that the run goes on from; None for a new run
         self._lock = lock
+        for left in path.rglob(".*.part"):  # of files that were being written when a run here was killed
+            with contextlib.suppress(OSError):
+                left.unlink()
         images = state["images"] if state else 0
         with _said(self.path):
             self._rewind_log(images)
@@ -90,9 +93,6 @@ class RunFolder:
                 raise ConfigError(
                     f"--resume: the run in {path} is not one of {kind}; expected the command that started it"
                 )
-            for left in path.rglob(".*.part"):  # of files that were being written when the run was killed
-                with contextlib.suppress(OSError):
-                    left.unlink()
             state, damaged = load_latest_checkpoint(path)
             for reason in damaged:
                 print(f"passed over a checkpoint: {reason}", file=sys.stderr)

@@ -1,6 +1,7 @@
 import json
 import resource
 import signal
+from functools import partial
 
 import pytest
 import torch
@@ -177,12 +178,16 @@ def test_a_log_never_stops_a_resume(tmp_path):
 
 
 def test_what_was_being_written_when_it_was_killed_goes(tmp_path):
-    RunFolder.create(tmp_path / "run", {}, kind="test").close()
-    left = [tmp_path / "run" / name for name in (".checkpoint-8.pt.x.part", "samples/.8.png.y.part")]
-    for path in left:
-        path.write_bytes(b"half")
-    RunFolder.resume(tmp_path / "run", kind="test").close()
-    assert not any(path.exists() for path in left)
+    left = [tmp_path / "run" / name for name in (".config.json.x.part", "samples/.8.png.y.part")]
+    for open_run in (
+        lambda path: RunFolder.create(path, {}, kind="test"),
+        partial(RunFolder.resume, kind="test"),
+    ):
+        for path in left:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"half")
+        open_run(tmp_path / "run").close()
+        assert not any(path.exists() for path in left)
 
 
 def test_curves_are_tensorboards_own(tmp_path):
