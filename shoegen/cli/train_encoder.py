@@ -23,7 +23,7 @@ from shoegen.cli._options import parse_integers, process_options, refuse_with_re
     type=click.Path(),
     help="Run folder: settings, logs, sheets, checkpoints, and encoder.safetensors.",
 )
-@click.option("--images", type=int, help="How many samples to show in all.  [default: 80000]")
+@click.option("--images", type=int, help="How many samples to show in all.  [default: 120000]")
 @click.option("--batch", type=int, help="Samples per step, over all processes.  [default: 16]")
 @resume_options
 @click.option("--channels", help="At full resolution and after each halving.  [default: 32,64,96,128,160]")

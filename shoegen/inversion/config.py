@@ -65,7 +65,7 @@ class TrainingConfig(LoopConfig):
     data: str = "default"
     channels: tuple[int, ...] = (32, 64, 96, 128, 160)
     hidden: int = 256
-    images: int = 80_000
+    images: int = 120_000
     learning_rate: float = 2e-3
     decay: float = 0.5
     psi: tuple[float, float] = (0.5, 1.0)
