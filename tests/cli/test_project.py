@@ -191,5 +191,5 @@ def test_train_encoder_says_what_is_wrong(tmp_path):
         "train-encoder", "--resume", "--lr", "0.1", "--out", tmp_path / "run"
     ).replace("learning-rate", "lr")
     text = run("train-encoder", "--out", tmp_path / "run", "--dry-run")
-    assert "80000 images would be 5000 steps; nothing was written" in text
+    assert "120000 images would be 7500 steps; nothing was written" in text
     assert not (tmp_path / "run").exists()
