@@ -1,5 +1,9 @@
+import os
 import runpy
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -7,6 +11,8 @@ from click.testing import CliRunner
 
 from shoegen.cli import main
 from shoegen.data.images import read_image
+from shoegen.data.synthetic import make_dataset
+from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CELLS = [path for path in sorted(EXAMPLES.glob("*.py")) if "# %%" in path.read_text("utf-8")]
@@ -55,3 +61,139 @@ def test_from_mask_rcnn_to_spade(tmp_path, commands, capsys):
     assert commands == []  # all is done
     run([*options, "--spade-images", "4", "--style-seed", "1"])
     assert commands == ["train-spade", "paint"]  # goes on
+
+
+# ---- launch scripts ----
+
+LAUNCH = EXAMPLES / "launch"
+TINY = [
+    *("--resolution", "16", "--width", "0.004", "--batch", "8", "--mbstd-group", "2"),
+    *("--metrics", "none", "--snapshot-kimg", "0.08"),
+]
+
+
+@pytest.fixture(scope="module")
+def shoes(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "shoes.zip"
+    make_dataset(path, count=24, resolution=32)
+    return path
+
+
+def launch(script, run, shoes, *, kimg, **environment):
+    """One of the launch scripts, with a tiny training on the processor."""
+    bin = str(Path(sys.executable).parent)
+    path = os.pathsep.join([environment.pop("bin", bin), bin, os.environ["PATH"]])
+    return subprocess.Popen(
+        [
+            *(LAUNCH / script, run, "train-stylegan", "--data", shoes, *TINY, "--kimg", str(kimg)),
+        ],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PATH": path, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(*processes):
+    """What they said; all have ended well."""
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert not any(process.returncode for process in processes), "\n".join(outputs)
+    return "\n".join(outputs)
+
+
+def wait_for_checkpoint(process, run):
+    deadline = time.monotonic() + 240
+    while latest_checkpoint(run) is None and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.poll() is None, process.communicate()[0]
+    assert latest_checkpoint(run) is not None
+
+
+def images_of(run):
+    return load_checkpoint(latest_checkpoint(run))["images"]
+
+
+@pytest.mark.parametrize("script", sorted(LAUNCH.glob("*.sh")), ids=lambda path: path.name)
+def test_scripts_are_bash_and_say_what_they_need(script):
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", script], check=True)
+    result = subprocess.run([script], capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "usage: " in result.stderr
+    assert "RUN_FOLDER COMMAND" in result.stderr
+
+
+def test_one_node_goes_on_where_it_was_stopped(shoes, tmp_path):
+    run = tmp_path / "run"
+    process = launch("one_node.sh", run, shoes, kimg=0.48, NPROC="2")
+    wait_for_checkpoint(process, run)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert "2 processes" in output
+    assert "saved; go on with --resume" in output
+    stopped_at = images_of(run)
+    assert stopped_at < 480
+    output = finish(launch("one_node.sh", run, shoes, kimg=9, NPROC="2"))  # the run keeps its own length
+    assert "2 processes" in output
+    assert images_of(run) == 480
+
+
+def test_several_nodes_meet(shoes, tmp_path, free_port):
+    run, where = tmp_path / "run", f"127.0.0.1:{free_port}"
+    settings = {"NNODES": "2", "NPROC": "1", "MASTER": where, "ADDRESS": "127.0.0.1"}
+    output = finish(*(launch("several_nodes.sh", run, shoes, kimg=0.016, **settings) for _ in range(2)))
+    assert "2 processes" in output
+    assert output.count("generator: ") == 1
+    assert images_of(run) == 16
+
+
+SRUN = """#!/usr/bin/env bash
+# Two tasks, as Slurm starts them; a signal to srun kills them.
+while [[ $1 == --* ]]; do shift; done
+export SLURM_STEP_NUM_TASKS=2 SLURM_STEP_NODELIST=localhost SLURM_STEP_TASKS_PER_NODE=2
+for task in 0 1; do
+    SLURM_PROCID=$task SLURM_LOCALID=$task "$@" & echo $! >>"$TASKS"; pids+=($!)
+done
+trap 'kill -KILL "${pids[@]}"' TERM
+for pid in "${pids[@]}"; do wait "$pid" || exit; done
+"""
+SCANCEL = """#!/usr/bin/env bash
+[[ $* == "--signal=TERM $SLURM_JOB_ID" ]] && kill -TERM $(cat "$TASKS")
+"""
+SCONTROL = """#!/usr/bin/env bash
+echo "$@" >>"$SAID"
+"""
+
+
+def test_slurm_saves_before_the_time_is_up_and_queues_again(shoes, tmp_path, free_port):
+    """With stand-ins for Slurm's commands, which do what its documentation says."""
+    run, said, tasks = tmp_path / "run", tmp_path / "said", tmp_path / "tasks"
+    for name, text in (("srun", SRUN), ("scancel", SCANCEL), ("scontrol", SCONTROL)):
+        (tmp_path / "bin" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    settings = {
+        "bin": str(tmp_path / "bin"), "SAID": str(said), "TASKS": str(tasks), "SLURM_JOB_ID": "7",
+        "MASTER_PORT": str(free_port),
+    }  # fmt: skip
+    process = launch("slurm.sh", run, shoes, kimg=0.48, **settings)
+    wait_for_checkpoint(process, run)
+    process.send_signal(signal.SIGUSR1)
+    output = finish(process)
+    assert "2 processes" in output
+    assert "saved; go on with --resume" in output
+    assert said.read_text() == "requeue 7\n"
+    assert images_of(run) < 480
+
+    tasks.unlink()
+    finish(launch("slurm.sh", run, shoes, kimg=0.48, **settings))
+    assert said.read_text() == "requeue 7\n"  # it was done
+    assert images_of(run) == 480
+
+
+def test_slurm_does_not_queue_again_what_failed(tmp_path, shoes):
+    (tmp_path / "srun").write_text("#!/bin/sh\nexit 3\n")
+    (tmp_path / "srun").chmod(0o755)
+    process = launch("slurm.sh", tmp_path / "run", shoes, kimg=1, bin=str(tmp_path), SLURM_JOB_ID="7")
+    process.communicate(timeout=60)
+    assert process.returncode == 3
