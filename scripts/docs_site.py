@@ -25,6 +25,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "shoegen/assets/MODEL_CARD.md": "model_card.md",
 }
+STANDS_FOR = PAGES | {"examples/launch": "many_gpus.md"}
 COMMANDS, MODULES, EXAMPLES = "commands", "python", "notebooks"  # folders of the site
 ESCAPES = re.compile("\x1b" + r"\[[0-9;]*m")  # colours of a terminal
 NO_PAGES = {"cli", "app", "assets"}  # packages that nobody imports from
@@ -57,6 +58,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         texts[f"{MODULES}/{name}.md"] = _package_page(name)
     for path in _notebooks():
         texts |= _notebook_pages(path)
+    texts |= {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in _scripts()}
     for name, content in texts.items():
         files.append(File.generated(config, name, content=content))
     return files
@@ -104,10 +106,12 @@ def _relink(markdown: str, path: Path) -> str:
         if not target or re.match(r"[a-z]+:", target):
             return match[0]
         source = posixpath.normpath(posixpath.join(path.parent.relative_to(ROOT).as_posix(), target))
-        if source in PAGES:
-            found = PAGES[source]
+        if source in STANDS_FOR:
+            found = STANDS_FOR[source]
         elif source.startswith("examples/") and source.endswith(".ipynb"):
             found = f"{EXAMPLES}/{Path(source).stem}.md"
+        elif ROOT / source in _scripts():
+            found = source
         elif source.startswith("docs/"):
             found = source.removeprefix("docs/")
         else:
@@ -115,6 +119,11 @@ def _relink(markdown: str, path: Path) -> str:
         return f"]({found}{'#' * bool(anchor)}{anchor})"
 
     return re.sub(r"\]\(([^)\s]+)\)", relink, markdown)
+
+
+def _scripts() -> list[Path]:
+    """Examples that are not pages: the site keeps them as they are."""
+    return sorted(path for path in (ROOT / "examples").rglob("*") if path.suffix in (".py", ".sh"))
 
 
 # ---- notebooks ----

@@ -118,8 +118,9 @@ def test_links_lead_to_pages_of_the_site(site):
     assert relink("[c](shoegen/assets/MODEL_CARD.md)") == "[c](model_card.md)"
     assert relink("[d](https://a.org/b.md) [e](#here)") == "[d](https://a.org/b.md) [e](#here)"
     assert relink("[f](examples/a.ipynb)") == "[f](notebooks/a.md)"
+    assert relink("[g](examples/mask_rcnn_to_spade.py)") == "[g](examples/mask_rcnn_to_spade.py)"
     with pytest.raises(Exception, match=r"README\.md: setup\.py is no page of the site"):
-        relink("[g](setup.py)")
+        relink("[h](setup.py)")
 
 
 def test_notebooks_become_pages_with_their_outputs(site, tmp_path):
