@@ -1,28 +1,111 @@
 import os
+import re
 import runpy
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import nbformat
 import pytest
 from click.testing import CliRunner
 
-from shoegen.cli import main
+from shoegen.cli import main as command_line
 from shoegen.data.images import read_image
 from shoegen.data.synthetic import make_dataset
 from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-CELLS = [path for path in sorted(EXAMPLES.glob("*.py")) if "# %%" in path.read_text("utf-8")]
+NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
+run = SimpleNamespace(**runpy.run_path(str(EXAMPLES / "run.py")))
 
 
-@pytest.mark.parametrize("path", CELLS, ids=lambda path: path.name)
-def test_runs(path, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    runpy.run_path(str(path))
-    assert list(tmp_path.glob("*.png"))
+# ---- notebooks ----
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    notebook = run.read(path, quick=True)
+    run.execute(notebook, tmp_path)
+    run.tidy(notebook)  # it warns of nothing
+    assert_shows_something(notebook)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs_at_its_own_size(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    run.main([path.stem, "--out", str(tmp_path)])
+    kept = tmp_path / path.name
+    assert_shows_something(nbformat.read(kept, as_version=4))
+    assert kept.stat().st_size <= LARGEST
+    assert str(kept) in capsys.readouterr().out
+
+
+def assert_shows_something(notebook):
+    """Every cell ran, in order, without error, and some of the last shows a picture."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert not [
+        output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"
+    ]
+    pictures = [kind for output in outputs[-2:] for kind in output.get("data", {}) if kind in KINDS]
+    assert pictures
+
+
+KINDS = ("image/png", "image/jpeg")
+LARGEST = 300_000  # bytes
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_kept_with_tidy_outputs(path):
+    notebook = run.read(path)
+    assert_shows_something(notebook)
+    assert path.stat().st_size <= LARGEST
+    assert set(notebook.metadata) == {"kernelspec", "language_info", "quick"}
+    texts = [
+        output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+    ]
+    for text in texts:
+        assert not re.search(r"(^|[\s'\"])/\w+/|\x1b|\r|Warning| at 0x", text), text
+
+
+def test_a_notebooks_parameters_have_smaller_ones():
+    for path in NOTEBOOKS:
+        (cell,) = [cell for cell in run.read(path).cells if "parameters" in cell.metadata.get("tags", [])]
+        own: dict = {}
+        exec(cell.source, own)
+        small = run.read(path).metadata["quick"]
+        assert small
+        assert set(small) <= set(own), path.name
+
+
+def test_a_cell_that_fails_or_warns_keeps_the_notebook_as_it_was(tmp_path):
+    def notebook_of(source):
+        return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)], metadata={"quick": {}})
+
+    for source in ("1 / 0", "!shoegen make-shoes --count -1 --out shoes.zip"):
+        with pytest.raises(run.CellExecutionError, match=r"ZeroDivisionError|status 1|CalledProcessError"):
+            run.execute(notebook_of(source), tmp_path)
+    warning = notebook_of("import warnings\nwarnings.warn('old')")
+    run.execute(warning, tmp_path)
+    with pytest.raises(RuntimeError, match=r"a cell warned: .*\n?.*old"):
+        run.tidy(warning)
+
+
+def test_what_stays_of_a_terminal():
+    text = "\x1b[?25ldrawing ━━ \x1b[0m\r\x1b[2Kdrawing ━━━━ 9/9\r\n\x1b[?25ha.zip: 9 shoes  \r\n┏━━━┓\r\n"
+    assert run.without_bars(text) == "a.zip: 9 shoes\n┏━━━┓\n"
+
+
+# ---- from annotations to paintings ----
 
 
 @pytest.fixture
@@ -33,7 +116,7 @@ def commands(monkeypatch):
     def call(command):
         assert command[1:3] == ["-m", "shoegen"]
         names.append(command[3])
-        result = CliRunner().invoke(main, command[3:])
+        result = CliRunner().invoke(command_line, command[3:])
         assert result.exit_code == 0, result.output
         return result.exit_code
 
@@ -42,14 +125,14 @@ def commands(monkeypatch):
 
 
 def test_from_mask_rcnn_to_spade(tmp_path, commands, capsys):
-    run = runpy.run_path(str(EXAMPLES / "mask_rcnn_to_spade.py"))["main"]
+    main = runpy.run_path(str(EXAMPLES / "mask_rcnn_to_spade.py"))["main"]
     options = [
         "--work", tmp_path / "run", "--shoes", 12, "--resolution", 32, "--split", "0.34,0.33,0.33", "--rows", 3,
         "--maskrcnn-images", 2, "--maskrcnn", "--no-pretrained --width 0.0625 --resolution 64 --rois 8 --device cpu",
         "--spade-images", 2, "--spade", "--batch 2 --channels 2 --hidden 4 --perceptual-net none --device cpu",
     ]  # fmt: skip
     options = [str(each) for each in options]
-    run(options)
+    main(options)
     steps = "make-shoes convert-annotations train-segmenter segment segment train-spade paint"
     assert " ".join(commands) == steps
     assert "photograph, map by Mask R-CNN, painted by SPADE" in capsys.readouterr().out
@@ -57,9 +140,9 @@ def test_from_mask_rcnn_to_spade(tmp_path, commands, capsys):
     assert len(list((tmp_path / "run" / "painted" / "style0").iterdir())) == 4
 
     commands.clear()
-    run(options)
+    main(options)
     assert commands == []  # all is done
-    run([*options, "--spade-images", "4", "--style-seed", "1"])
+    main([*options, "--spade-images", "4", "--style-seed", "1"])
     assert commands == ["train-spade", "paint"]  # goes on
 
 
@@ -79,13 +162,13 @@ def shoes(tmp_path_factory):
     return path
 
 
-def launch(script, run, shoes, *, kimg, **environment):
+def launch(script, out, shoes, *, kimg, **environment):
     """One of the launch scripts, with a tiny training on the processor."""
     bin = str(Path(sys.executable).parent)
     path = os.pathsep.join([environment.pop("bin", bin), bin, os.environ["PATH"]])
     return subprocess.Popen(
         [
-            *(LAUNCH / script, run, "train-stylegan", "--data", shoes, *TINY, "--kimg", str(kimg)),
+            *(LAUNCH / script, out, "train-stylegan", "--data", shoes, *TINY, "--kimg", str(kimg)),
         ],
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PATH": path, **environment},
         stdout=subprocess.PIPE,
@@ -101,16 +184,16 @@ def finish(*processes):
     return "\n".join(outputs)
 
 
-def wait_for_checkpoint(process, run):
+def wait_for_checkpoint(process, out):
     deadline = time.monotonic() + 240
-    while latest_checkpoint(run) is None and process.poll() is None and time.monotonic() < deadline:
+    while latest_checkpoint(out) is None and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     assert process.poll() is None, process.communicate()[0]
-    assert latest_checkpoint(run) is not None
+    assert latest_checkpoint(out) is not None
 
 
-def images_of(run):
-    return load_checkpoint(latest_checkpoint(run))["images"]
+def images_of(out):
+    return load_checkpoint(latest_checkpoint(out))["images"]
 
 
 @pytest.mark.parametrize("script", sorted(LAUNCH.glob("*.sh")), ids=lambda path: path.name)
@@ -124,27 +207,27 @@ def test_scripts_are_bash_and_say_what_they_need(script):
 
 
 def test_one_node_goes_on_where_it_was_stopped(shoes, tmp_path):
-    run = tmp_path / "run"
-    process = launch("one_node.sh", run, shoes, kimg=0.48, NPROC="2")
-    wait_for_checkpoint(process, run)
+    out = tmp_path / "run"
+    process = launch("one_node.sh", out, shoes, kimg=0.48, NPROC="2")
+    wait_for_checkpoint(process, out)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=120)
     assert "2 processes" in output
     assert "saved; go on with --resume" in output
-    stopped_at = images_of(run)
+    stopped_at = images_of(out)
     assert stopped_at < 480
-    output = finish(launch("one_node.sh", run, shoes, kimg=9, NPROC="2"))  # the run keeps its own length
+    output = finish(launch("one_node.sh", out, shoes, kimg=9, NPROC="2"))  # the run keeps its own length
     assert "2 processes" in output
-    assert images_of(run) == 480
+    assert images_of(out) == 480
 
 
 def test_several_nodes_meet(shoes, tmp_path, free_port):
-    run, where = tmp_path / "run", f"127.0.0.1:{free_port}"
+    out, where = tmp_path / "run", f"127.0.0.1:{free_port}"
     settings = {"NNODES": "2", "NPROC": "1", "MASTER": where, "ADDRESS": "127.0.0.1"}
-    output = finish(*(launch("several_nodes.sh", run, shoes, kimg=0.016, **settings) for _ in range(2)))
+    output = finish(*(launch("several_nodes.sh", out, shoes, kimg=0.016, **settings) for _ in range(2)))
     assert "2 processes" in output
     assert output.count("generator: ") == 1
-    assert images_of(run) == 16
+    assert images_of(out) == 16
 
 
 SRUN = """#!/usr/bin/env bash
@@ -167,7 +250,7 @@ echo "$@" >>"$SAID"
 
 def test_slurm_saves_before_the_time_is_up_and_queues_again(shoes, tmp_path, free_port):
     """With stand-ins for Slurm's commands, which do what its documentation says."""
-    run, said, tasks = tmp_path / "run", tmp_path / "said", tmp_path / "tasks"
+    out, said, tasks = tmp_path / "run", tmp_path / "said", tmp_path / "tasks"
     for name, text in (("srun", SRUN), ("scancel", SCANCEL), ("scontrol", SCONTROL)):
         (tmp_path / "bin" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "bin" / name).write_text(text)
@@ -176,19 +259,19 @@ def test_slurm_saves_before_the_time_is_up_and_queues_again(shoes, tmp_path, fre
         "bin": str(tmp_path / "bin"), "SAID": str(said), "TASKS": str(tasks), "SLURM_JOB_ID": "7",
         "MASTER_PORT": str(free_port),
     }  # fmt: skip
-    process = launch("slurm.sh", run, shoes, kimg=0.48, **settings)
-    wait_for_checkpoint(process, run)
+    process = launch("slurm.sh", out, shoes, kimg=0.48, **settings)
+    wait_for_checkpoint(process, out)
     process.send_signal(signal.SIGUSR1)
     output = finish(process)
     assert "2 processes" in output
     assert "saved; go on with --resume" in output
     assert said.read_text() == "requeue 7\n"
-    assert images_of(run) < 480
+    assert images_of(out) < 480
 
     tasks.unlink()
-    finish(launch("slurm.sh", run, shoes, kimg=0.48, **settings))
+    finish(launch("slurm.sh", out, shoes, kimg=0.48, **settings))
     assert said.read_text() == "requeue 7\n"  # it was done
-    assert images_of(run) == 480
+    assert images_of(out) == 480
 
 
 def test_slurm_does_not_queue_again_what_failed(tmp_path, shoes):
