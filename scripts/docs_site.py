@@ -23,9 +23,10 @@ PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "examples/README.md": "notebooks/index.md",
     "shoegen/assets/MODEL_CARD.md": "model_card.md",
 }
-STANDS_FOR = PAGES | {"examples/launch": "many_gpus.md"}
+STANDS_FOR = PAGES | {"examples/launch": "many_gpus.md", "examples": "notebooks/index.md"}
 COMMANDS, MODULES, EXAMPLES = "commands", "python", "notebooks"  # folders of the site
 ESCAPES = re.compile("\x1b" + r"\[[0-9;]*m")  # colours of a terminal
 NO_PAGES = {"cli", "app", "assets"}  # packages that nobody imports from
@@ -51,7 +52,7 @@ def on_config(config: MkDocsConfig) -> None:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    texts: dict[str, str | bytes] = {page: _adapt(ROOT / source) for source, page in PAGES.items()}
+    texts: dict[str, str | bytes] = {page: _adapt(source, page) for source, page in PAGES.items()}
     for page in read_pages(main).all():
         texts[f"{COMMANDS}/{page.file}.md"] = to_markdown(page)
     for name in _packages():
@@ -87,15 +88,16 @@ def _entry(entry):
     if value == "@modules":
         return {title: [{name: f"{MODULES}/{name}.md"} for name in _packages()]}
     if value == "@examples":
-        return {title: [f"{EXAMPLES}/{path.stem}.md" for path in _notebooks()]}
+        return {title: [f"{EXAMPLES}/index.md", *(f"{EXAMPLES}/{path.stem}.md" for path in _notebooks())]}
     return {title: PAGES[value[1:]] if value.startswith("@") else value}
 
 
 # ---- pages that stand elsewhere ----
 
 
-def _adapt(path: Path) -> str:
-    return _relink(path.read_text("utf-8"), path)
+def _adapt(source: str, page: str) -> str:
+    text = _relink((ROOT / source).read_text("utf-8"), ROOT / source)
+    return _up(text) if "/" in page else text
 
 
 def _relink(markdown: str, path: Path) -> str:
