@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from shoegen.app.studio import Studio
 from shoegen.directions.direction import Direction
 from shoegen.editing import Shoe
 from shoegen.editing.amounts import Amount
+from shoegen.editing.holding import can_hold
 from shoegen.errors import ConfigError
-from shoegen.measure import ATTRIBUTES, SHOE_LENGTH, to_millimetres
+from shoegen.measure import SHOE_LENGTH, to_millimetres
 
 DEPTH = 200  # shoes that are kept
 DRAWN = 6  # of them, the last: with their pictures
@@ -22,14 +25,28 @@ MEASURED, SIGMA = "measured", "sigma"
 
 
 @dataclass(frozen=True, eq=False)
+class Drag:
+    """slider: the direction's name, brought from `base` to `value` on `scale`, `when`. keep: what was to stay.
+
+    is_straight: whether what the edit is not about is still to be held, see `shoegen.editing.holding`.
+    """
+
+    base: Entry
+    slider: str
+    value: float
+    scale: str
+    keep: tuple[str, ...]
+    is_straight: bool
+    when: float
+
+
+@dataclass(frozen=True, eq=False)
 class Entry:
-    """shoe: as it is. start: as it was picked. base: as it was before the drag that led here. slider: dragged, when."""
+    """shoe: as it is. start: as it was picked. drag: what led here, as long as it may go on."""
 
     shoe: Shoe
     start: Shoe
-    base: Entry | None = None
-    slider: str = ""
-    when: float = -math.inf
+    drag: Drag | None = None
 
 
 @dataclass(frozen=True)
@@ -140,32 +157,66 @@ class Bench:
             reason,
         )
 
-    def drag(self, name: str, value: float, scale: str, keep: list[str]) -> None:
-        """Brings the slider of the direction `name` to a value. One drag is one step for undo.
+    def drag(
+        self, name: str, value: float, scale: str, keep: Sequence[str] = (), *, hold: bool = False
+    ) -> None:
+        """Brings the slider of the direction `name` to a value, straight. One drag is one step for undo.
+
+        hold: whether `settle` is to follow.
 
         Raises:
             ConfigError: out of reach, or what is to stay cannot; the shoe is as it was.
         """
         self.need()
         last, now = self._done[-1], time.monotonic()
-        goes_on = last.slider == name and last.base is not None and now - last.when < DRAG
-        base = last.base if goes_on and last.base is not None else last
-        direction = self._studio.directions[name]
-        amount = self._amount(base, direction, value, scale)
-        if amount is None:
-            shoe = base.shoe
-        else:
-            edits = {name: amount}
-            shoe = base.shoe.edit(keep=keep, shoe_length=self.shoe_length, **edits)
-        _ = shoe.image  # so that what fails does so before anything is changed
-        if direction.attribute in ATTRIBUTES:
-            _ = shoe.measures
-        entry = Entry(shoe, base.start, base, name, time.monotonic())
+        before = last.drag
+        goes_on = before is not None and before.slider == name and now - before.when < DRAG
+        base = before.base if before is not None and goes_on else last
+        shoe = self._edited(base, name, value, scale, keep, hold=False)
+        is_straight = hold and shoe is not base.shoe and can_hold([self._studio.directions[name].attribute])
+        drag = Drag(base, name, value, scale, tuple(keep), is_straight, time.monotonic())
+        entry = Entry(shoe, base.start, drag)
         if goes_on:
             self._done[-1] = entry
             self._undone.clear()
         else:
             self._add(entry)
+
+    @property
+    def unsettled(self) -> Entry | None:
+        """The last entry, where the rest of the shoe is still to be held."""
+        entry = self._done[-1] if self._done else None
+        return entry if entry is not None and entry.drag is not None and entry.drag.is_straight else None
+
+    def held(self, entry: Entry) -> Entry:
+        """An entry with all held that its drag was not about; takes a while, changes nothing here.
+
+        Raises:
+            ConfigError: out of reach if the rest is held.
+        """
+        drag = entry.drag
+        assert drag is not None
+        shoe = self._edited(drag.base, drag.slider, drag.value, drag.scale, drag.keep, hold=True)
+        return replace(entry, shoe=shoe, drag=replace(drag, is_straight=False))
+
+    def settle(self, entry: Entry, held: Entry) -> bool:
+        """Puts what was held in its entry's place, unless there is another by now."""
+        if not self._done or self._done[-1] is not entry:
+            return False
+        self._done[-1] = held
+        return True
+
+    def _edited(
+        self, base: Entry, name: str, value: float, scale: str, keep: Sequence[str], *, hold: bool
+    ) -> Shoe:
+        direction = self._studio.directions[name]
+        amount = self._amount(base, direction, value, scale)
+        if amount is None:
+            return base.shoe
+        edits: dict[str, Any] = {name: amount}
+        shoe = base.shoe.edit(keep=keep, hold=hold, shoe_length=self.shoe_length, **edits)
+        _ = shoe.image, shoe.measures  # so that what fails does so before anything is changed
+        return shoe
 
     def _amount(self, base: Entry, direction: Direction, value: float, scale: str) -> Amount | None:
         if scale == MEASURED:
@@ -185,7 +236,7 @@ class Bench:
         del self._done[:-DEPTH]
         if len(self._done) > DRAWN:  # pictures can be drawn again
             old = self._done[-DRAWN - 1]
-            self._done[-DRAWN - 1] = replace(old, shoe=replace(old.shoe), base=None)
+            self._done[-DRAWN - 1] = Entry(replace(old.shoe), old.start)
 
     def _end_drag(self) -> None:
-        self._done[-1] = replace(self._done[-1], base=None, slider="")
+        self._done[-1] = replace(self._done[-1], drag=None)

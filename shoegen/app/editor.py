@@ -6,6 +6,7 @@ import html
 import json
 import math
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ SHOE, COMPARE, WIPE, PARTS, CHANGES, IN_PHOTO = (
     "Shoe", "Before | after", "Wipe", "Parts", "What changed", "In the photograph",
 )  # fmt: skip
 SCALES = {"Measured (mm)": MEASURED, "Standard deviations (σ)": SIGMA}
+REST = 0.25  # seconds that a slider is left alone before the rest of the shoe is held
 _EMPTY = {"shoes": "Pick a shoe first.", "photograph": "The shoe of your photograph appears here."}
 EVENT: dict[str, Any] = {"concurrency_id": "edit", "api_visibility": "private"}
 
@@ -45,6 +47,7 @@ class Editor:
     says: gr.HTML = field(init=False)
     scale: gr.Radio = field(init=False)
     keep: gr.Dropdown = field(init=False)
+    hold: gr.Checkbox = field(init=False)
     undo: gr.Button = field(init=False)
     redo: gr.Button = field(init=False)
     reset: gr.Button = field(init=False)
@@ -103,9 +106,13 @@ class Editor:
                         "shoegen fit-direction.")
             )  # fmt: skip
         with gr.Accordion("More", open=False):
+            self.hold = gr.Checkbox(
+                True, label="Hold the rest of the shoe", elem_id=f"{self.name}-hold",
+                info="When a slider rests, the shoe is found again with nothing else changed, as far as that can be.",
+            )  # fmt: skip
             self.keep = gr.Dropdown(
-                self._keepable(), multiselect=True, value=[], label="Leave these as they are",
-                info="What you move may move other things a little; those named here are held.",
+                self._keepable(), multiselect=True, value=[], label="Hold these by measuring too",
+                info="What moves one thing may move others a little; those named here are brought back.",
                 elem_id=f"{self.name}-keep",
             )  # fmt: skip
             self.length = gr.Textbox(
@@ -146,7 +153,7 @@ class Editor:
         start, shoe = bench.need()
         outputs: dict[Any, Any] = {
             self.stage: self._stage(start, shoe, view, bench),
-            self.story: f"<b>{html.escape(start.title)}</b>{self._story(start, shoe)}",
+            self.story: self._story(bench),
             self.undo: gr.update(interactive=bench.can_undo),
             self.redo: gr.update(interactive=bench.can_redo),
             self.reset: gr.update(interactive=shoe is not start),
@@ -186,9 +193,13 @@ class Editor:
         sigmas, before = _number(reading.sigmas, "σ", signed=True), _number(reading.before, reading.unit)
         return f"{text}<span>{change}, {sigmas}; was {before}</span>"
 
-    def _story(self, start: Shoe, shoe: Shoe) -> str:
-        edits = [html.escape(edit.title) for edit in shoe.history[len(start.history) :]]
-        return "".join(f" › {text}" for text in edits[-6:])
+    def _story(self, bench: Bench) -> str:
+        """ "seed 7 › heel to 80mm"."""
+        start, shoe = bench.need()
+        edits = shoe.history[len(start.history) :][-6:]
+        texts = [f"<b>{html.escape(start.title)}</b>", *(html.escape(edit.title) for edit in edits)]
+        waits = " <i>the rest is being held …</i>" if bench.unsettled else ""
+        return " › ".join(texts) + waits
 
     def _stage(self, start: Shoe, shoe: Shoe, view: str, bench: Bench) -> str:
         if view == COMPARE:
@@ -235,21 +246,44 @@ class Editor:
 
         def drag(name: str) -> Callable[..., Any]:
             @guarded(self.says)
-            def run(work: Work, view: str, scale: str, keep: list[str], value: float) -> dict[Any, Any]:
+            def run(
+                work: Work, view: str, scale: str, keep: list[str], hold: bool, value: float
+            ) -> dict[Any, Any]:
                 with need(work).lock:
                     bench, refused = work.benches[self.name], ""
                     try:
-                        bench.drag(name, float(value), SCALES[scale], keep or [])
+                        bench.drag(name, float(value), SCALES[scale], keep or [], hold=bool(hold))
                     except Exception as error:  # said beside the slider
                         refused = refusal(error)
                     return self.show(bench, view, scale, dragged=name, refused=refused)
 
             return run
 
+        def settle(name: str) -> Callable[..., Any]:
+            @guarded(self.refusals[name])
+            def run(work: Work, view: str, scale: str) -> dict[Any, Any]:
+                bench = need(work).benches[self.name]
+                entry = bench.unsettled
+                if entry is None:
+                    return {self.refusals[name]: gr.skip()}
+                time.sleep(REST)
+                if bench.unsettled is not entry:  # it is dragged on
+                    return {self.refusals[name]: gr.skip()}
+                held = bench.held(entry)
+                with work.lock:
+                    if bench.settle(entry, held):
+                        return self.show(bench, view, scale, dragged=name)
+                return {self.refusals[name]: gr.skip()}
+
+            return run
+
         for name, slider in self.sliders.items():
             slider.input(
-                drag(name), [*inputs, self.keep, slider], outputs, show_progress="hidden",
+                drag(name), [*inputs, self.keep, self.hold, slider], outputs, show_progress="hidden",
                 trigger_mode="always_last", **EVENT,
+            ).then(
+                settle(name), inputs, outputs, show_progress="hidden", trigger_mode="always_last", concurrency_id="settle", concurrency_limit=2,
+                api_visibility="private",
             )  # fmt: skip
 
         @guarded(self.says)

@@ -231,11 +231,13 @@ class PaintTab:
         return "As drawn, of a shoe of 265 mm: " + ", ".join(texts) if texts else ""
 
     def _export_picture(self, work: Work) -> tuple[str, bytes, str]:
-        if need(work).painted is None:
+        painted = need(work).painted
+        if painted is None:
             raise ConfigError("there is no painting yet; draw a shoe first")
-        return "painted.png", encode_png(work.painted), "image/png"
+        return "painted.png", encode_png(painted), "image/png"
 
     def _export_map(self, work: Work) -> tuple[str, bytes, str]:
-        if need(work).drawing is None:
+        drawing = need(work).drawing
+        if drawing is None:
             raise ConfigError("there is no drawing yet; draw a shoe first")
-        return "part_map.png", encode_part_map(work.drawing, self._labels), "image/png"
+        return "part_map.png", encode_part_map(drawing, self._labels), "image/png"

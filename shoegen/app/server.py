@@ -170,7 +170,7 @@ def application(options: Options, folder: Path, studio: Studio | None = None) ->
         footer_links=[],
         run_history=False,
         auth=_check(options.password) if options.password is not None else None,
-        auth_message="Any user name will do; the password is the one that you were given.",
+        auth_message="Any name will do, but give one; the password is the one that you were given.",
         allowed_paths=[],
         show_error=True,
         max_file_size=options.max_upload,
@@ -186,10 +186,10 @@ def application(options: Options, folder: Path, studio: Studio | None = None) ->
 
 
 def _check(password: str) -> Any:
-    def check(user: str, given: str) -> bool:
+    async def check(user: str, given: str) -> bool:
         if secrets.compare_digest(given.encode(), password.encode()):
             return True
-        time.sleep(WRONG_PASSWORD)  # so that few can be tried
+        await asyncio.sleep(WRONG_PASSWORD)  # so that few can be tried
         return False
 
     return check

@@ -134,6 +134,7 @@ class SwapTab:
         return {"photo": worn.photo, "wearing": worn.article, "article": other.image}
 
     def _export(self, work: Work) -> tuple[str, bytes, str]:
-        if need(work).swapped is None:
+        swapped = need(work).swapped
+        if swapped is None:
             raise ConfigError("nothing was swapped yet; press Swap first")
-        return "swapped.png", encode_png(work.swapped), "image/png"
+        return "swapped.png", encode_png(swapped), "image/png"

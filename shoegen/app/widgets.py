@@ -11,6 +11,7 @@ import gradio as gr
 
 from shoegen.app.pictures import data_url
 from shoegen.app.words import refusal
+from shoegen.app.work import Work
 from shoegen.errors import ConfigError
 
 PICK = """
@@ -56,7 +57,7 @@ def guarded(place: gr.HTML) -> Callable[[Callable[..., Any]], Callable[..., Any]
     return decorate
 
 
-def need(work: Any) -> Any:
+def need(work: Work | None) -> Work:
     """A visitor's work.
 
     Raises:
