@@ -6,7 +6,7 @@ Here the labels come from measuring, the layers are chosen by what else would mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -28,6 +28,7 @@ REFINEMENTS = 4
 REFINED = 4  # times as many latents show the leaks that are aimed against
 DAMPING = 0.8  # of what leaks, that is aimed against: the models are of all layers, not of those chosen
 SOFTNESS = 0.05  # see `steer`: for "all", which no step leaves wholly alone
+KIN = 0.7  # correlation over the samples from which on two attributes measure much the same, such as shaft and collar
 LEAST_ABOVE = 0.05  # share of the samples above an attribute's commonest value, if it is to be learned
 
 
@@ -167,7 +168,8 @@ class FitConfig:
     layers: "all"; the indices to move; or "auto", the range from the first layer on that leaks least. Of samples
         whose ranges of layers have a w of their own "auto" moves all, each range its own way.
     orthogonal_to: attributes that shall stay: their own directions are projected out of this one, and what
-        still moves of them is measured and taken out; "all" for every other that can be learned.
+        still moves of them is measured and taken out; "all" for every other that can be learned, but those that
+        measure much the same: whose correlation with it over the samples is 0.7 or more.
     bootstraps: how many times it is fitted again to samples drawn from the samples, to say how stable it is.
     method: "svm" on what was measured, or "scores" on what people said.
     seed: of the split, the SVM and the bootstraps.
@@ -269,13 +271,17 @@ def fit_direction(
             "not_measured": float(np.mean(~np.isfinite(values))),
         }
         learned = shared.main.all(say)
-        others = [name for name in learned if name != own]
+        kin = set() if scored is not None else _kin(samples, own, learned)
+        others = [name for name in learned if name != own and name not in kin]
         if config.orthogonal_to != "all":
             others = [name for name in config.orthogonal_to if shared.main[name]]
     say(
         f"{own}: accuracy {scores['accuracy']:.3f}, AUC {scores['auc']:.3f} on {test.sum()} "
         f"held-out latents; {np.count_nonzero(~np.isfinite(values))} of {len(values)} not measured, left out"
     )
+
+    if kin and config.orthogonal_to == "all":
+        say(f"{own}: not held against it, since they measure much the same: {', '.join(sorted(kin))}")
 
     # condition: the step that moves the attribute, and by the linear models nothing of what shall stay
     conditions = _Conditions.of(estimator, [shared.main[name] for name in others], samples, config, num_ws)
@@ -492,6 +498,19 @@ def _look(
     say(
         f"layers {name}: step {found.step:.3g} in W, leak {leak_size(found):.3f}; most to {table or 'nothing'}"
     )
+    return found
+
+
+def _kin(samples: Samples, own: str, names: Iterable[str]) -> set[str]:
+    """The attributes that measure much the same as `own`: what moves it cannot but move them."""
+    values = samples.attributes[own]
+    found = set()
+    for name in names:
+        both = np.isfinite(values) & np.isfinite(samples.attributes[name])
+        one, other = values[both], samples.attributes[name][both]
+        varies = len(one) > 2 and one.std() > 0 and other.std() > 0
+        if name != own and varies and abs(np.corrcoef(one, other)[0, 1]) >= KIN:
+            found.add(name)
     return found
 
 
