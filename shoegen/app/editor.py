@@ -124,8 +124,8 @@ class Editor:
             for label, what, handler in (
                 ("Picture", "png", self._export_png),
                 ("Latent", "latent", self._export_latent),
-                ("Report", "report", self._export_report),
-                ("Report as picture", "report-png", self._export_report_png),
+                ("Report (JSON)", "report", self._export_report),
+                ("Report (PNG)", "report-png", self._export_report_png),
                 *([("Photograph", "photo", self._export_photo)] if self.name == "photograph" else []),
             ):
                 widgets.export(f"⤓ {label}", handler, [self.work], self.says, f"{self.name}-export-{what}")
@@ -228,8 +228,17 @@ class Editor:
             with need(work).lock:
                 return self.show(work.benches[self.name], view, scale)
 
-        for radio in (self.view, self.scale):
-            radio.input(show, inputs, outputs, show_progress="hidden", **EVENT)
+        self.scale.input(show, inputs, outputs, show_progress="hidden", **EVENT)
+
+        @guarded(self.says)
+        def look(work: Work, view: str) -> dict[Any, Any]:
+            with need(work).lock:
+                bench = work.benches[self.name]
+                return {self.stage: self._stage(*bench.need(), view, bench)}
+
+        self.view.input(
+            look, [self.work, self.view], [self.stage, self.says], show_progress="hidden", **EVENT
+        )
 
         def step(name: str) -> Callable[..., Any]:
             @guarded(self.says)
@@ -272,7 +281,8 @@ class Editor:
                 held = bench.held(entry)
                 with work.lock:
                     if bench.settle(entry, held):
-                        return self.show(bench, view, scale, dragged=name)
+                        shown = self.show(bench, view, scale, dragged=name)
+                        return {**shown, self.sliders[name]: gr.update(value=held.drag and held.drag.value)}
                 return {self.refusals[name]: gr.skip()}
 
             return run
@@ -282,7 +292,8 @@ class Editor:
                 drag(name), [*inputs, self.keep, self.hold, slider], outputs, show_progress="hidden",
                 trigger_mode="always_last", **EVENT,
             ).then(
-                settle(name), inputs, outputs, show_progress="hidden", trigger_mode="always_last", concurrency_id="settle", concurrency_limit=2,
+                settle(name), inputs, outputs, show_progress="hidden", trigger_mode="always_last",
+                concurrency_id="settle", concurrency_limit=2,
                 api_visibility="private",
             )  # fmt: skip
 

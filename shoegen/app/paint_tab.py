@@ -201,8 +201,7 @@ class PaintTab:
         """The examples to start with."""
         maps = (self._labels.colorize(self._example(i)) for i in range(EXAMPLES))
         return pictures.tiles(
-            (pictures.png_url(pictures.fit(each, pictures.SMALL)), f"drawing {i + 1}")
-            for i, each in enumerate(maps)
+            (pictures.png_url(pictures.fit(each, pictures.SMALL)), str(i + 1)) for i, each in enumerate(maps)
         )
 
     def _example(self, index: int) -> np.ndarray:

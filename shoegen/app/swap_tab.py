@@ -19,9 +19,9 @@ from shoegen.data.images import encode_png, fit_image, same_aspect
 from shoegen.errors import ConfigError
 
 PICTURES = {
-    "photo": "The photograph: a shoe on a foot",
-    "wearing": "The shoe that is on it, alone",
-    "article": "The shoe that is to be on it, alone",
+    "photo": "The photograph",
+    "wearing": "The shoe that is worn in it",
+    "article": "The new shoe",
 }
 SIDE = 256  # pixels of the drawn examples
 SEED = 987_654
@@ -33,8 +33,8 @@ class SwapTab:
     def __init__(self, studio: Studio, work: gr.State) -> None:
         self._studio = studio
         gr.HTML(
-            "<p class='lead'>Put another shoe on a foot. The model that ships knows drawn feet; your own is trained "
-            "with your photographs.</p>"
+            "<p class='lead'>Put another shoe on a foot: a photograph of a shoe on a foot, and both shoes alone. The model "
+            "that ships knows drawn feet; your own is trained with your photographs.</p>"
         )
         self.shown: dict[str, gr.HTML] = {}
         files: dict[str, gr.HTML] = {}

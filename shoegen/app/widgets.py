@@ -79,7 +79,7 @@ def export(
 
     handler: gives the file's name, its bytes, and its kind ("image/png").
     """
-    button = gr.Button(label, elem_id=elem_id, size="sm", min_width=80)
+    button = gr.Button(label, elem_id=elem_id, size="sm", min_width=120)
     file = gr.HTML(None, html_template=" ", js_on_load=SAVE, elem_classes="file", apply_default_css=False)
 
     @guarded(place)
