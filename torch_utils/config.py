@@ -54,6 +54,8 @@ def _fits(value: Any, hint: Any) -> bool:
         )
     if origin is typing.Literal:
         return type(value) in map(type, arguments)
+    if type(value) is int and abs(value) >= 2**63:
+        return False
     if hint in (bool, int, str, NoneType):
         return type(value) is hint
     return type(value) in (int, float) if hint is float else True

@@ -85,8 +85,12 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
         raise ValueError("it is not whole")
     for parameter, own in kept:
         for value in own.values():
-            if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape:
+            if not isinstance(value, torch.Tensor):
+                continue
+            if value.ndim and value.shape != parameter.shape:
                 raise ValueError(f"a state {tuple(value.shape)} of a parameter {tuple(parameter.shape)}")
+            if not value.ndim and not 0 <= float(value) < 2**53:
+                raise ValueError(f"{float(value)} steps")
 
 
 def _flags(group: dict[str, Any]) -> dict[str, Any]:

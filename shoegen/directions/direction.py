@@ -85,7 +85,15 @@ class Direction:
 
         Returns:
             The moved copy, shaped as `ws`, or more leading axes where `strength` has them.
+
+        Raises:
+            FileFormatError: the latents are of another generator.
         """
+        if self.vector.shape[-1] != ws.shape[-1] or max(self.layers) >= ws.shape[-2]:
+            raise FileFormatError(
+                f"the direction {self.name} moves {self.vector.shape[-1]} numbers of the layers up to "
+                f"{max(self.layers)}, got latents (…, {ws.shape[-2]}, {ws.shape[-1]}); fit it again"
+            )
         strength = torch.as_tensor(strength, dtype=ws.dtype, device=ws.device)[..., None, None]
         return ws + strength * self.offset(ws.shape[-2]).to(ws)
 

@@ -42,6 +42,12 @@ def test_moves_its_layers_by_its_step(direction):
         torch.testing.assert_close(change[layer], -2 * 2.5 * direction.vector)
 
 
+def test_latents_of_another_generator_are_not_moved(direction):
+    for shape in ((4, 9), (3, 8)):
+        with pytest.raises(FileFormatError, match="fit it again"):
+            direction.move(torch.zeros(shape), 1)
+
+
 def test_moves_many_by_many_strengths(direction):
     ws, strengths = torch.randn(3, 4, 8), torch.tensor([[-1.0], [0.0]])
     moved = direction.move(ws, strengths)

@@ -16,7 +16,8 @@ def test_linear_decay_falls_to_nothing_at_the_end():
 
 
 @pytest.mark.parametrize(
-    "change", [{"data": ["x"]}, {"images": "8"}, {"batch": 4.5}, {"seed": True}, {"images": None}]
+    "change",
+    [{"data": ["x"]}, {"images": "8"}, {"batch": 4.5}, {"seed": True}, {"images": None}, {"images": 10**30}],
 )
 def test_a_configuration_of_other_types_is_refused(change):
     with pytest.raises(ConfigError, match=f"LoopConfig: {next(iter(change))} is .*changed by hand"):
@@ -31,6 +32,7 @@ def spoil(state, **changes):
     "change",
     [
         lambda state: spoil(state, exp_avg=torch.zeros(1, 7)),
+        lambda state: spoil(state, step=torch.tensor(-1e38)),
         lambda state: {**state, "state": {**state["state"], 0: {"step": torch.tensor(1.0)}}},
         lambda state: {**state, "param_groups": [{**state["param_groups"][0], "amsgrad": True}]},
         lambda state: {**state, "param_groups": [{**state["param_groups"][0], "lr": "1"}]},
