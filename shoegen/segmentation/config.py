@@ -10,6 +10,7 @@ from shoegen.errors import ConfigError
 from shoegen.torch_utils.config import JsonConfig, LoopConfig
 from shoegen.torch_utils.text import describe_size
 
+MAX_SIDE = 16384  # pixels
 MAX_CLASSES = 255  # the value 255 of a part map is `IGNORED`
 LOSSES = ("ce", "focal", "dice")
 SCHEDULES = ("onecycle", "cyclical", "constant")
@@ -45,6 +46,10 @@ class NetConfig(JsonConfig):
         if min(self.size) < 32:
             raise ConfigError(
                 f"resolution is {describe_size(self.size)}, expected at least 32; choose a larger --resolution"
+            )
+        if max(self.size) > MAX_SIDE:
+            raise ConfigError(
+                f"resolution is {describe_size(self.size)}, expected at most {MAX_SIDE}; choose a smaller --resolution"
             )
         if not 0 < self.width < math.inf:
             raise ConfigError(f"width is {self.width}, expected more than 0; change --width")

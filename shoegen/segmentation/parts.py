@@ -82,7 +82,18 @@ class TrainedSegmenter(ABC):
             labels = LabelMap.from_json(metadata["labels"])
         except (KeyError, ConfigError, DataError) as error:
             raise FileFormatError(damaged) from error
-        net = cls.build(config)
+        try:
+            net = cls.build(config)
+        except ConfigError:
+            raise
+        except (
+            RuntimeError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            MemoryError,
+        ) as error:  # of absurd sizes
+            raise FileFormatError(damaged) from error
         try:
             weights = {name: tensor.float() for name, tensor in tensors.items()}
             missing, unexpected = net.load_state_dict(weights, strict=False)
