@@ -7,6 +7,7 @@ by its alpha, and a part map is (H, W) uint8 class indices. Loads no torch.
 from __future__ import annotations
 
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Sequence
@@ -37,6 +38,8 @@ IMAGE_SUFFIXES = frozenset(
 READ_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _WRITE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong is said by `DataError`
+
 _open_lock = threading.Lock()
 
 
