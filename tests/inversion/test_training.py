@@ -9,13 +9,12 @@ from shoegen.errors import ConfigError, FileFormatError
 from shoegen.inversion import training
 from shoegen.inversion.config import EncoderConfig, TrainingConfig
 from shoegen.inversion.data import draw_ws
-from shoegen.inversion.encoder import DEFAULT_PATH, MODEL_FILE, Encoder
+from shoegen.inversion.encoder import DEFAULT_PATH, Encoder
 from shoegen.inversion.networks import EncoderNetwork
 from shoegen.inversion.trainer import shifted
 from shoegen.stylegan.networks import Generator
 from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint
 from shoegen.torch_utils.draws import BatchDraws
-from shoegen.torch_utils.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -51,25 +50,6 @@ def test_a_run_leaves_an_encoder_of_its_generator(model, tmp_path):
         assert torch.allclose(value, state["average"][name], atol=1e-2)
     ws = encoder(torch.zeros(2, 3, 50, 40))
     assert ws.shape == (2, generator.num_ws, 8)
-
-
-def test_resumed_is_uninterrupted(model, tmp_path, monkeypatch):
-    config = tiny(model)
-    training.train(config, tmp_path / "whole")
-    log = RunFolder.log
-
-    def die_at_24(self, images, figures):
-        if images >= 24:
-            raise KeyboardInterrupt
-        log(self, images, figures)
-
-    monkeypatch.setattr(RunFolder, "log", die_at_24)
-    with pytest.raises(KeyboardInterrupt):
-        training.train(config, tmp_path / "run")
-    monkeypatch.undo()
-    training.resume(tmp_path / "run")
-    whole, resumed = ((tmp_path / name / MODEL_FILE).read_bytes() for name in ("whole", "run"))
-    assert whole == resumed
 
 
 def test_learning_shows(model, tmp_path):

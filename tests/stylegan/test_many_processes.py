@@ -95,17 +95,6 @@ def test_a_killed_process_ends_the_others_and_torchrun_goes_on_from_the_checkpoi
     assert_same_weights(out, undisturbed, rtol=0, atol=0)
 
 
-def test_without_restarts_it_is_said(shoes, tmp_path, free_port):
-    out = tmp_path / "run"
-    launcher = launch(free_port, *start(shoes, out, kimg=50))
-    wait_for_checkpoint(launcher, out)
-    os.kill(process_of(launcher, 1), signal.SIGKILL)
-    code, output = finish(launcher)
-    assert code != 0
-    assert "error: rank 0 of 2 lost another process of the training" in output
-    assert "--resume" in output
-
-
 def test_sigterm_saves_and_another_number_of_processes_goes_on(shoes, tmp_path, free_port, undisturbed):
     out = tmp_path / "run"
     launcher = launch(free_port, *start(shoes, out, kimg=50, snapshot_kimg=0.04))
