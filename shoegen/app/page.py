@@ -87,7 +87,7 @@ def build(options: Options | None = None, *, studio: Studio | None = None) -> gr
             mine = works.find(found or "")
             with mine.lock:
                 if pick and pick.isdecimal() and int(pick) < COUNT and mine.benches["shoes"].shoe is None:
-                    mine.benches["shoes"].put(studio.model.sample(int(pick), PSI))
+                    mine.benches["shoes"].put(studio.shoe(int(pick)))
                 outputs: dict[Any, Any] = {work: mine, key: mine.key, shoes.wall: shoes.tiles(mine, PSI)}
                 for tab in (shoes, photograph):
                     bench, editor = mine.benches[tab.editor.name], tab.editor

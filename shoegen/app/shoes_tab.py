@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,14 +12,17 @@ from shoegen.app import widgets
 from shoegen.app.editor import EVENT, Editor
 from shoegen.app.first_wall import COUNT, first_wall
 from shoegen.app.studio import PSI, Studio
+from shoegen.app.uploads import drop, take_file
 from shoegen.app.widgets import guarded, need
 from shoegen.app.work import Work
+from shoegen.editing import load_shoe
+from shoegen.errors import FileFormatError
 
 MOST = 2**31 - COUNT  # of seeds
 
 
 class ShoesTab:
-    """Attributes: wall, editor, and `restore`, what the page shows of a visitor's work when it is loaded."""
+    """Attributes: wall, editor; `tiles` gives what the wall shows a visitor."""
 
     def __init__(self, studio: Studio, work: gr.State) -> None:
         self._studio = studio
@@ -37,46 +42,75 @@ class ShoesTab:
                 elem_id="wall-psi",
                 min_width=200,
             )
+            self.kind = gr.Dropdown(
+                list(range(max(1, studio.classes))), value=0, label="Kind of shoe", visible=bool(studio.classes),
+                elem_id="wall-kind",
+            )  # fmt: skip
+            saved = drop("A saved latent", "shoes-file", studio.options)
         self.says = widgets.says("wall-says")
         self.editor = Editor(studio, "shoes", work)
 
         @guarded(self.says)
-        def turn(work: Work, psi: float, step: int) -> dict[Any, Any]:
+        def turn(work: Work, psi: float, kind: int, step: int) -> dict[Any, Any]:
             with need(work).lock:
                 work.first_seed = min(MOST, max(0, work.first_seed + step))
-            return {self.wall: self.tiles(work, psi)}
+            return {self.wall: self.tiles(work, psi, kind)}
 
-        inputs = [work, self.psi]
+        inputs = [work, self.psi, self.kind]
         outputs = [self.wall, self.says]
         for button, step in ((self.back, -COUNT), (self.more, COUNT)):
             button.click(
-                lambda work, psi, step=step: turn(work, psi, step),
+                lambda work, psi, kind, step=step: turn(work, psi, kind, step),
                 inputs,
                 outputs,
                 show_progress="hidden",
                 **EVENT,
             )
-        self.psi.input(
-            lambda work, psi: turn(work, psi, 0), inputs, outputs, show_progress="hidden",
-            trigger_mode="always_last", **EVENT,
-        )  # fmt: skip
+        for event in (self.psi.input, self.kind.input):
+            event(
+                lambda work, psi, kind: turn(work, psi, kind, 0), inputs, outputs, show_progress="hidden",
+                trigger_mode="always_last", **EVENT,
+            )  # fmt: skip
 
         @guarded(self.says)
-        def pick(work: Work, psi: float, view: str, scale: str, event: gr.EventData) -> dict[Any, Any]:
+        def pick(
+            work: Work, psi: float, kind: int, view: str, scale: str, event: gr.EventData
+        ) -> dict[Any, Any]:
             with need(work).lock:
                 seed = work.first_seed + min(COUNT - 1, max(0, int(event.index)))
                 bench = work.benches["shoes"]
-                bench.put(studio.model.sample(seed, float(psi)))
-                return {self.wall: self.tiles(work, psi), **self.editor.show(bench, view, scale)}
+                bench.put(studio.shoe(seed, float(psi), int(kind)))
+                return {self.wall: self.tiles(work, psi, kind), **self.editor.show(bench, view, scale)}
 
         self.wall.click(
             pick, [*inputs, self.editor.view, self.editor.scale], [*outputs, *self.editor.outputs],
             show_progress="hidden", **EVENT,
         )  # fmt: skip
 
-    def tiles(self, work: Work, psi: float) -> str:
+        @guarded(self.says)
+        def take_up(work: Work, file: Any, view: str, scale: str) -> dict[Any, Any]:
+            content, name = take_file(file, studio.options)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "shoe.safetensors"
+                path.write_bytes(content)
+                try:
+                    shoe = load_shoe(path, studio.model)
+                    _ = shoe.measures
+                except FileFormatError as error:
+                    raise FileFormatError(str(error).replace(str(path), name)) from error
+            with need(work).lock:
+                work.benches["shoes"].put(shoe)
+                return {saved: None, **self.editor.show(work.benches["shoes"], view, scale)}
+
+        saved.upload(
+            take_up, [work, saved, self.editor.view, self.editor.scale], [saved, self.says, *self.editor.outputs],
+            show_progress="hidden", **EVENT,
+        )  # fmt: skip
+
+    def tiles(self, work: Work, psi: float, kind: int = 0) -> str:
         """The wall as it stands."""
         start = work.benches["shoes"].start
-        is_here = start is not None and start.source["psi"] == psi
-        chosen = start.source["seed"] if start is not None and is_here else None
-        return first_wall(self._studio, work.first_seed, float(psi), chosen=chosen)
+        source = start.source if start is not None else {}
+        is_here = source.get("psi") == psi and source.get("class", 0) == kind
+        chosen = source["seed"] if is_here else None
+        return first_wall(self._studio, work.first_seed, float(psi), int(kind), chosen=chosen)

@@ -42,17 +42,27 @@ class Studio:
             except ShoegenError as error:
                 self.left_out[name] = str(error)
 
-    def wall(self, first: int, count: int, psi: float = PSI) -> list[Shoe]:
-        """The shoes of the seeds from `first` on, drawn."""
-        shoes = self.model.samples(range(first, first + count), psi)
+    @property
+    def classes(self) -> int:
+        """How many kinds of shoes a conditional generator tells apart; 0 for another."""
+        return self.model.generator.config.c_dim
+
+    def wall(self, first: int, count: int, psi: float = PSI, kind: int = 0) -> list[Shoe]:
+        """The shoes of the seeds from `first` on, drawn; `kind` is the class where there are such."""
+        shoes = self.model.samples(
+            range(first, first + count), psi, class_index=kind if self.classes else None
+        )
         prepare(shoes)
         return shoes
+
+    def shoe(self, seed: int, psi: float = PSI, kind: int = 0) -> Shoe:
+        """One of them."""
+        return self.wall(seed, 1, psi, kind)[0]
 
     def warm_up(self) -> None:
         """Opens what the first slider needs."""
         with self._lock:
-            shoe = self.model.sample(0)
-            _ = shoe.measures
+            _ = self.shoe(0).measures
 
     # One visitor opens a model, others wait for it.
 

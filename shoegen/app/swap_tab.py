@@ -33,8 +33,8 @@ class SwapTab:
     def __init__(self, studio: Studio, work: gr.State) -> None:
         self._studio = studio
         gr.HTML(
-            "<p class='lead'>Put another shoe on a foot: a photograph of a shoe on a foot, and both shoes alone. The model "
-            "that ships knows drawn feet; your own is trained with your photographs.</p>"
+            "<p class='lead'>Put another shoe on a foot: a photograph of a shoe on a foot, and both shoes alone. The "
+            "model that ships knows drawn feet; your own is trained with your photographs.</p>"
         )
         self.shown: dict[str, gr.HTML] = {}
         files: dict[str, gr.HTML] = {}

@@ -39,7 +39,9 @@ def sentence(error: Exception) -> str:
     clauses = " ".join(str(error).split()).split("; ")
     kept = [clause for clause in clauses if not re.search(r"(^|\s)--\w|`", clause)]
     text = "; ".join(kept or [re.sub(r"--(\w)", r"\1", clauses[0])])
-    return f"{text[:1].upper()}{text[1:]}."
+    if "." not in text.split()[0]:  # a file's name stays as it is
+        text = text[:1].upper() + text[1:]
+    return f"{text}."
 
 
 def refusal(error: Exception | str) -> str:

@@ -164,6 +164,22 @@ def test_what_is_exported(page, tmp_path):
     assert np.array_equal(shoe.image, picture)
     assert shoe.history[-1].direction == "heel"
 
+    # It can be taken up again; something else cannot.
+    there = reading(page)
+    pick(page, 2)
+    page.locator("#shoes-file input").set_input_files(tmp_path / "shoe.safetensors")
+    wait(page, "document.querySelector('#shoes-story').innerText.startsWith('seed 7, heel')")
+    assert reading(page) == there
+    (tmp_path / "other.safetensors").write_bytes(content[:200])
+    page.locator("#shoes-file input").set_input_files(tmp_path / "other.safetensors")
+    page.wait_for_selector("#wall-says .refusal")
+    assert page.inner_text("#wall-says").startswith("other.safetensors: not a readable safetensors file")
+    page.click("#shoes-undo")
+    wait(page, "document.querySelector('#shoes-story').innerText.trim() === 'seed 2'")
+    page.click("#shoes-undo")
+    wait(page, "document.querySelector('#shoes-story').innerText.includes('›')")
+    assert reading(page) == there
+
     content, name = download(page, "#shoes-export-report")
     assert name == "report.json"
     heel = json.loads(content)["attributes"]["heel_height"]
