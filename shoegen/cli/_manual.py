@@ -26,6 +26,7 @@ STATUS = (
 VARIABLES = (
     ("SHOEGEN_OPS", "auto, native or reference: compiled operations or plain PyTorch, as --ops."),
     ("SHOEGEN_ASSETS", "Folder of the published weights that metrics and perceptual terms use."),
+    ("SHOEGEN_PASSWORD", "What `shoegen app` asks its visitors for, as --password."),
     ("SHOEGEN_CUDA", "0: an installation leaves the CUDA ops out. 1: it builds them without a GPU too."),
     ("XDG_CACHE_HOME", "Where samples that were measured are kept, in shoegen/. Default: ~/.cache."),
 )

@@ -1,11 +1,14 @@
+import re
 import subprocess
+from pathlib import Path
 from shutil import which
 
 import pytest
 from click.testing import CliRunner
 
+import shoegen
 from shoegen.cli import main
-from shoegen.cli._manual import read_pages, to_man, to_markdown
+from shoegen.cli._manual import VARIABLES, read_pages, to_man, to_markdown
 from tests.cli.command_lines import command_lines, parse
 
 PAGES = list(read_pages(main).all())
@@ -53,6 +56,16 @@ def test_groff_has_nothing_to_complain_about():
     run = ["groff", "-man", "-ww", "-z", "-Tutf8", "-k"]
     done = subprocess.run(run, input=everything.encode(), capture_output=True)
     assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
+def test_the_environment_is_described():
+    root = Path(shoegen.__file__).parents[1]
+    code = "".join(
+        path.read_text("utf-8") for name in ("shoegen", "ops") for path in (root / name).rglob("*.py")
+    )
+    read = set(re.findall(r"""(?:environ(?:\.get)?[(\[]|getenv\(|envvar=)["'](SHOEGEN_\w+)""", code))
+    assert {"SHOEGEN_OPS", "SHOEGEN_ASSETS"} <= read
+    assert read <= {name for name, _ in VARIABLES}
 
 
 def test_what_cannot_be_written_is_one_line(tmp_path):
