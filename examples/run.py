@@ -36,7 +36,8 @@ FOLDER = Path(__file__).parent
 QUALITY = 75  # of JPEG
 WIDEST = 800  # pixels
 COLUMNS = 110  # of the commands' terminal
-BAR = re.compile(r"[^┏┡]*━")  # tables have such lines too
+# Progress, which tables have lines of too, or what a narrow terminal leaves of it; and what depends on the machine.
+PASSING = re.compile(r"[^┏┡]*━|\w+ [\d.]+/[\d.]+ \w+  |time: ")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -138,8 +139,8 @@ def tidy(notebook: NotebookNode) -> None:
 def without_bars(text: str) -> str:
     """What a command wrote to a terminal, as it stays there, without bars of progress."""
     lines = [line.split("\r")[-1] for line in text.replace("\r\n", "\n").split("\n")]
-    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip() for line in lines if not BAR.match(line)]
-    return "\n".join(lines)
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip() for line in lines]
+    return "\n".join(line for line in lines if not PASSING.match(line))
 
 
 def _shrink(data: NotebookNode) -> None:
