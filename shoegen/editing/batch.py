@@ -178,12 +178,7 @@ def run_jobs(
             shoe = next(drawn) if job.kind == "seed" else None
             try:
                 before = _open(job, model, quality) if shoe is None else shoe
-                options: dict[str, Any] = {
-                    "keep": (*keep, *job.keep),
-                    "hold": hold,
-                    "shoe_length": shoe_length,
-                }
-                after = before.edit(**options, **job.edits)
+                after = before.edit(keep=(*keep, *job.keep), hold=hold, shoe_length=shoe_length, **job.edits)
                 results.append(Done(job, before, after))
             except ShoegenError as error:
                 if not skip_bad:

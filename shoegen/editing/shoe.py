@@ -241,7 +241,7 @@ class Shoe:
         ((name, values),) = strengths.items()
         film(
             path,
-            [self.edit(keep=(), **{name: value}) for value in values],
+            [self.edit(keep=(), hold=True, **{name: value}) for value in values],
             frames=frames,
             fps=fps,
             scale=scale,
