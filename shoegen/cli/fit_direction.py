@@ -13,8 +13,12 @@ from shoegen.cli._samples import CACHE_HELP, sample
 from shoegen.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from shoegen.directions.direction import Direction
     from shoegen.directions.sampling import Samples
     from shoegen.editing import ShoeModel
+
+
+SHEET_SHOES, SHEET_STRENGTHS, SHEET_SIDE = 8, (-2, -1, 0, 1, 2), 128
 
 
 @click.command()
@@ -59,6 +63,11 @@ if TYPE_CHECKING:
     help="A Python file of yours that registers attributes. It is run as code, with all your rights.",
 )
 @click.option("--matrix", type=click.Path(path_type=Path), help="Write what else each moves: a .csv or .png.")
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    help="Draw eight shoes along each direction, measured, two a row: .png or .jpg.",
+)
 @click.option("--cache", type=click.Path(path_type=Path), help=CACHE_HELP)
 @click.option("--seed", default=0, show_default=True, help="Of the latents, the split and the SVM.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
@@ -81,6 +90,7 @@ def command(
     scores: Path | None,
     own_attributes: Path | None,
     matrix: Path | None,
+    sheet: Path | None,
     cache: Path | None,
     seed: int,
     device: str,
@@ -99,6 +109,7 @@ def command(
 
     from functools import partial
 
+    from shoegen.data.images import image_format
     from shoegen.directions.fitting import FitConfig, fit_direction, shared_models
     from shoegen.directions.matrix import check_matrix, write_matrix
     from shoegen.directions.sampling import layer_ranges, measure_ws
@@ -143,6 +154,9 @@ def command(
     if matrix is not None:
         check_matrix(matrix)
         check_writable(matrix)
+    if sheet is not None:
+        image_format(sheet)
+        check_writable(sheet)
     scored = None if scores is None else _scored(scores, list(configs), shoes, psi, seed)
 
     watch = Stopwatch()
@@ -188,7 +202,28 @@ def command(
     if matrix is not None:
         write_matrix(matrix, fitted)
         click.echo(f"{matrix}: what else each direction moves")
+    if sheet is not None:
+        _draw_sheet(sheet, shoes, fitted, psi)
+        click.echo(f"{sheet}: eight shoes along each direction")
     click.echo(f"time: {watch}")
+
+
+def _draw_sheet(path: Path, shoes: ShoeModel, directions: list[Direction], psi: float) -> None:
+    from shoegen.data.images import image_grid, write_image
+    from shoegen.editing.shoe import enlarge, prepare
+
+    tiles, captions = [], []
+    for direction in directions:
+        for shoe in shoes.samples(range(SHEET_SHOES), psi):
+            moved = [shoe.move(direction, strength) for strength in SHEET_STRENGTHS]
+            prepare(moved, measure=True)
+            tiles += [enlarge(each.rgb, SHEET_SIDE) for each in moved]
+            said = [each.say(direction.attribute) for each in moved]
+            captions += [
+                f"{direction.name} {strength:+g}\n{value}"
+                for strength, value in zip(SHEET_STRENGTHS, said, strict=True)
+            ]
+    write_image(path, image_grid(tiles, 2 * len(SHEET_STRENGTHS), captions=captions))
 
 
 def _paths(names: list[str], out: Path | None, folder: Path) -> dict[str, Path]:

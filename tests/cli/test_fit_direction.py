@@ -70,12 +70,16 @@ def test_per_layer(model):
 def test_several_share_the_samples(model, tmp_path):
     out = tmp_path / "directions"
     options = ("--out", out, "--matrix", tmp_path / "leaks.csv", "--cache", tmp_path / "kept")
+    options += ("--sheet", tmp_path / "sheet.png")
     text = run("heel", "silhouette", "--model", model, *QUICK, *options)
     assert text.count("AUC") == 2
     assert {path.name for path in out.iterdir()} == {"heel.safetensors", "silhouette.safetensors"}
     with open(tmp_path / "leaks.csv", newline="") as file:
         assert [row["direction"] for row in csv.DictReader(file)] == ["heel_height", "silhouette_ratio"]
     assert len(list((tmp_path / "kept").iterdir())) == 1
+    height, width, _ = read_image(tmp_path / "sheet.png").shape
+    assert width > 10 * 128  # two shoes a row at five strengths
+    assert height > 8 * 128  # four rows for each of the two
 
 
 def test_all_that_can_be_learned(model, tmp_path, monkeypatch):
@@ -85,7 +89,8 @@ def test_all_that_can_be_learned(model, tmp_path, monkeypatch):
     text = run("all", "--model", model, *QUICK, "--out", tmp_path / "d", *options)
     assert "left out: shaft_height" in text
     assert {path.stem for path in (tmp_path / "d").iterdir()} == {"heel_height", "silhouette_ratio"}
-    assert Direction.load(tmp_path / "d" / "heel_height.safetensors").kept == ("silhouette_ratio",)
+    assert Direction.load(tmp_path / "d" / "heel_height.safetensors").kept == ()
+    assert "heel_height: not held against it, since they measure much the same: silhouette_ratio" in text
     assert read_image(tmp_path / "leaks.png").size
     assert not (model / "directions").exists()
 
@@ -146,6 +151,7 @@ def test_an_attribute_of_ones_own(model, tmp_path):
         (("heel", "--out", "heel.pt"), "--out"),
         (("heel", "toe", "--out", "both.safetensors"), "a folder for several"),
         (("heel", "--matrix", "leaks.txt"), "--matrix"),
+        (("heel", "--sheet", "sheet.txt"), "suffix"),
         (("heel", "--attributes", "nothing.py"), "no attributes at"),
         (("heel", "--samples", 0), "samples: got 0"),
         (("heel", "--psi", 9), "psi"),
