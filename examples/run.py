@@ -1,6 +1,6 @@
 """Runs the notebooks from top to bottom, and keeps in each what its cells show.
 
-    python examples/run.py                              # all of them, in place: half an hour on two cores
+    python examples/run.py                              # all of them, in place
     python examples/run.py 04_paint 06_fit_your_own_direction
     python examples/run.py --quick --out out/notebooks  # the small figures of the tests, elsewhere
 
@@ -33,8 +33,8 @@ from PIL import Image
 from shoegen.torch_utils.files import atomic_write
 
 FOLDER = Path(__file__).parent
-QUALITY = 75  # of JPEG
-WIDEST = 800  # pixels
+QUALITY = 72  # of JPEG
+WIDEST = 640  # pixels
 COLUMNS = 110  # of the commands' terminal
 # Progress, which tables have lines of too, or what a narrow terminal leaves of it; and what depends on the machine.
 PASSING = re.compile(r"[^┏┡]*━|\w+ [\d.]+/[\d.]+ \w+  |time: ")

@@ -25,10 +25,36 @@ run = SimpleNamespace(**runpy.run_path(str(EXAMPLES / "run.py")))
 # ---- notebooks ----
 
 
+# Commands run in the kernel itself, which saves their start.
+IN_KERNEL = """
+import shlex
+import subprocess
+
+from click.testing import CliRunner
+from shoegen.cli import main
+
+shell = get_ipython()
+
+
+def system(line):
+    program, *arguments = shlex.split(shell.var_expand(line, depth=1))
+    assert program == "shoegen"
+    may_fail = arguments[-2:] == ["||", "true"]
+    result = CliRunner().invoke(main, arguments[:-2] if may_fail else arguments)
+    print(result.output)
+    if result.exit_code and not may_fail:
+        raise subprocess.CalledProcessError(result.exit_code, line)
+
+
+shell.system = system
+"""
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     notebook = run.read(path, quick=True)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(IN_KERNEL))
     run.execute(notebook, tmp_path)
     run.tidy(notebook)  # it warns of nothing
     assert_shows_something(notebook)
