@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shoegen.segmentation.parts import PartSegmenter
     from shoegen.spade.painting import Painter, Painting, paint
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 _MODULES = {
     "Direction": "shoegen.directions.direction",
