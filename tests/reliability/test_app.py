@@ -32,7 +32,7 @@ def server(commands):
     wait_until(lambda: "shoegen is at http://" in command.text, command)
     yield command
     command.send(signal.SIGTERM)
-    assert command.wait() == 0, command.text
+    assert command.wait() in (0, 128 + signal.SIGTERM), command.text
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_malicious_uploads_are_refused_where_they_happen_and_the_work_stays(plac
         ):
             said = json.dumps(await visitor.does("photo-file", "upload", photo_file=value, photo_toe=toe))
             assert "Traceback" not in said
-        assert (await visitor.looks())["shoes-story"] == story
+        assert await visitor.looks() == story
         assert memory(server) < before + 800  # a bomb would take gigabytes; models take some hundred MB
         await visitor.leaves()
         return len(places) * len(ATTACKS) + 5
@@ -229,8 +229,8 @@ def test_odd_values_change_nothing(odd, address, tally):
                 assert "Traceback" not in said
         for index in (-1, 10**9, "x", None, [1]):
             await visitor.does("wall", "click", {"index": index})
-        assert re.match("<b>seed ", (await visitor.looks())["shoes-story"])
-        assert before["shoes-story"].startswith("<b>seed 5")
+        assert re.match("<b>seed ", await visitor.looks())
+        assert before.startswith("<b>seed 5")
         await visitor.leaves()
 
     visit(attack())
@@ -254,10 +254,10 @@ def test_many_at_once_each_with_their_own(count, address, tally):
         mine = await visitor.looks()
         again = await Visitor.open(address, visitor.key)  # a reload
         assert again.key == visitor.key
-        assert (await again.looks())["shoes-story"] == mine["shoes-story"]
+        assert await again.looks() == mine == story
         stranger = await Visitor.open(address, "x" * 32)  # a key that nobody has
         assert stranger.key not in ("x" * 32, visitor.key)
-        assert "pick one first" in json.dumps(await stranger.looks())
+        assert await stranger.looks() == ""
         for each in (visitor, again, stranger):
             await each.leaves()
         return visitor.key

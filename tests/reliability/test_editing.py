@@ -24,7 +24,9 @@ def edit_often(edits, warm_up, folder, results):
 
     if folder:
         shoegen.editing.PartSegmenter.load = lambda **_: BrightnessSegmenter()
-        shoegen.editing.holding.BELOW = frozenset()  # what it sees is no shoe, of which something could be held
+        shoegen.editing.holding.BELOW = (
+            frozenset()
+        )  # what it sees is no shoe, of which something could be held
         model = shoegen.load(make_run_folder(Path(folder)), device="cpu")
     else:
         model, folder = shoegen.load(device="cpu"), results.parent

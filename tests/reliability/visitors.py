@@ -77,15 +77,19 @@ class Visitor:
 
     async def picks(self, index: int) -> str:
         """A shoe of the wall; what the page calls it."""
-        return (await self.does("wall", "click", {"index": index}))["shoes-story"]
+        return _settled((await self.does("wall", "click", {"index": index}))["shoes-story"])
 
     async def drags(self, value: float) -> str:
         """The heel's slider to some millimetres; what the page calls the shoe then."""
-        return (await self.does("shoes-slider-heel", "input", shoes_slider_heel=value))["shoes-story"]
+        found = await self.does("shoes-slider-heel", "input", shoes_slider_heel=value)
+        return _settled(found["shoes-story"])
 
-    async def looks(self) -> dict[str, Any]:
-        """At the shoe as it is."""
-        return await self.does("shoes-view", "input")
+    async def looks(self) -> str:
+        """Loads the page anew; what it calls the shoe that is there, "" where there is none."""
+        happens = self._events[None, "load"]
+        shown = await self._ask(happens, [self.key, ""], None)
+        told = dict(zip(map(self._name, happens["outputs"]), shown))["shoes-story"]
+        return _settled(told) if isinstance(told, str) else ""
 
     async def uploads(self, content: Any, name: Any, to: str = "photo-file") -> str:
         """A file, or what stands for its content; all that the page says then."""
@@ -94,6 +98,11 @@ class Visitor:
 
     async def leaves(self) -> None:
         await self.client.aclose()
+
+
+def _settled(story: str) -> str:
+    """Without what is still being done."""
+    return story.split(" <i>")[0]
 
 
 async def together(visits: list[Any]) -> list[Any]:
