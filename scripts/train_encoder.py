@@ -3,7 +3,8 @@
     python scripts/train_encoder.py --work runs/encoder
 
 runs `shoegen train-encoder`, prints it, and copies what it made to shoegen/assets/. A training that was interrupted
-goes on from its last checkpoint; one that is done is skipped. One CPU core that is left alone shows it 150 samples a second.
+goes on from its last checkpoint; one that is done is skipped. One CPU core that is left alone shows it 150 samples a
+second.
 """
 
 from __future__ import annotations

@@ -126,7 +126,9 @@ def test_orthogonal_to_removes_the_leak():
         draw(), measure_ws, everything, num_ws=LAYERS, generator_hash="x", say=said.append
     )
     assert abs(direction.leaks["0-3"]["toe_height"]) < 0.1
-    assert direction.kept == ("toe_height",)  # with one w for all layers, upper_l is but another name of the heel
+    assert direction.kept == (
+        "toe_height",
+    )  # with one w for all layers, upper_l is but another name of the heel
     assert any("measure much the same: upper_l" in line for line in said)
     assert any("fastening_size" in line for line in said)
     with pytest.raises(DataError, match="fastening_size"):
