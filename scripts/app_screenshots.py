@@ -53,8 +53,6 @@ def main() -> None:
         set_slider(page, "heel", 182, waits="#shoes-refusal-heel .refusal")
         page.get_by_label("Parts", exact=True).first.check()
         page.wait_for_selector("#shoes-stage .legend")
-        page.wait_for_selector("#shoes-refusal-heel .refusal", state="detached")
-        set_slider(page, "heel", 182, waits="#shoes-refusal-heel .refusal")
         save(page, options.out / "refused.jpg")
 
         page.get_by_role("tab", name="Photograph").click()
