@@ -19,6 +19,8 @@ from shoegen.data.synthetic.dataset import render
 pytest.importorskip("gradio", reason="the page needs the extra `app`")
 pytest.importorskip("httpx")
 
+from shoegen.app.first_wall import COUNT
+
 from .test_trainings import wait_until
 from .visitors import Visitor, together
 
@@ -245,10 +247,10 @@ def test_many_at_once_each_with_their_own(count, address, tally):
     async def one(number):
         visitor = await Visitor.open(address)
         started = time.monotonic()
-        assert f"<b>seed {number % 20}</b>" in await visitor.picks(number % 20)
+        assert f"<b>seed {number % COUNT}</b>" in await visitor.picks(number % COUNT)
         for value in (40 + number % 7, 60 + number % 11):
             story = await visitor.drags(value)
-            assert f"seed {number % 20}<" in story
+            assert f"seed {number % COUNT}<" in story
             assert f"to {value} mm" in story or "heel" in story, story
         waits.append((time.monotonic() - started) / 3)
         mine = await visitor.looks()
@@ -280,7 +282,7 @@ def test_the_pages_memory_stays_level(server, address, tally):
         for number in range(count):
             await visitor.drags(40 + number % 30)
             if number % 25 == 24:
-                await visitor.picks(number % 20)
+                await visitor.picks(number % COUNT)
 
     async def all_edit():
         visitors = [await Visitor.open(address) for _ in range(5)]
