@@ -92,7 +92,8 @@ class Shoe:
         from shoegen.segmentation.overlay import Overlay
 
         # The part map has margins where the picture is not square.
-        picture = np.array(fit_image(self.rgb, self.part_map.shape, "pad"))
+        side = len(self.part_map)
+        picture = np.array(fit_image(self.rgb, (side, side), "pad"))
         return Overlay(picture, self.part_map, self.model.segmenter.labels)
 
     @property
