@@ -1,5 +1,7 @@
 # Two commands set everything up on a machine with Python ≥ 3.11, make and a compiler: `make demo`, `make test`.
 PYTHON ?= python3
+# Test files that run at a time, each on one thread: more take 2 GB of memory each.
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -12,7 +14,7 @@ demo: $(INSTALLED)  ## edit a shoe's heel with the shipped model
 	@echo "The picture is in $(CURDIR)/out/heel.png"
 
 test: $(INSTALLED)  ## all tests but the long ones
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 test-slow: $(INSTALLED)  ## the long ones
 	$(BIN)/python -m pytest -q -m slow

@@ -19,6 +19,8 @@ from _commands import ASSETS, copy, images_shown, make_shoes, shoegen, started, 
 from shoegen.stylegan.networks import Generator
 from shoegen.torch_utils.checkpoints import latest_checkpoint
 
+DIRECTIONS = ("heel", "platform", "toe", "lightness", "upper_a", "upper_b")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -55,9 +57,9 @@ def main() -> None:
     notes = {"card": "MODEL_CARD.md", "licence": "Apache-2.0"}
     generator.save(assets / "generator.safetensors", dtype=torch.float16, notes=notes)
 
-    # Learn the heel, on the file as it ships: a direction names the rounded weights.
-    where = ["--model", assets, "--out", assets / "directions" / "heel.safetensors"]
-    shoegen("fit-direction", "heel", "--orthogonal-to", "all", "--samples", options.samples, *where)
+    # Learn the directions, on the file as it ships: a direction names the rounded weights.
+    where = ["--model", assets, "--out", assets / "directions"]
+    shoegen("fit-direction", *DIRECTIONS, "--orthogonal-to", "all", "--samples", options.samples, *where)
 
 
 def train_generator(run: Path, kimg: float, *start: object) -> None:

@@ -29,7 +29,7 @@ ONE_SHOE = ("strengths", "sweep", "save_latent", "name", "instance", "mask")
 @click.option("--strengths", help="Several, such as -2,-1,0,1,2: writes a strip with captions.")
 @click.option("--by", help="How much to add, measured, such as +20mm.")
 @click.option("--to", help="What to make it, measured, such as 80mm.")
-@click.option("--edit", "edits", multiple=True, help="Several directions: --edit heel=+20mm --edit shaft=-1.")
+@click.option("--edit", "edits", multiple=True, help="Several directions: --edit heel=+20mm --edit upper_a=1.")
 @click.option(
     "--keep",
     default="",
@@ -93,7 +93,7 @@ def command(ctx: click.Context, **given: Any) -> None:
     shoegen edit --direction heel --strength 2
     shoegen edit --direction heel --by +20mm --keep shaft,toe --shoe-length 265mm
     shoegen edit --direction heel --to 80mm --report report.json
-    shoegen edit --edit heel=+20mm --edit shaft=-1 --save-latent mine.safetensors
+    shoegen edit --edit heel=+20mm --edit upper_a=1 --save-latent mine.safetensors
     shoegen edit --latent mine.safetensors --direction heel --by -10mm
     shoegen edit --direction heel --strengths -2,-1,0,1,2 --seed 11 --out strip.png
     shoegen edit --image photo.jpg --direction heel --by +20mm --out edited.jpg

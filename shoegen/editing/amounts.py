@@ -125,7 +125,7 @@ class Amount:
 
 
 def parse_edits(texts: list[str], option: str = "--edit") -> dict[str, Amount]:
-    """["heel=+20mm", "shaft=-1"] → by direction; "heel==80mm" and "heel=to 80mm" are targets as "heel=80mm" is.
+    """["heel=+20mm", "upper_a=1"] → by direction; "heel==80mm" and "heel=to 80mm" are targets as "heel=80mm" is.
 
     Raises:
         ConfigError: something else, or one direction twice.

@@ -84,7 +84,7 @@ def read_jobs(path: str | Path, out: str | Path) -> list[Job]:
     """Jobs from a CSV file: one of the columns seed, latent and image; edits; and maybe keep and out.
 
         image,edits,keep,out
-        photos/a.jpg,heel=+20mm shaft=-1,toe,a.png
+        photos/a.jpg,heel=+20mm upper_a=1,toe,a.png
 
     Edits are parted by blanks or semicolons; what is kept by blanks, semicolons or commas. Paths of latents and images
     are relative to the CSV file, `out` to the folder `out`; without one it is numbered.
@@ -237,7 +237,7 @@ def _read_job(row: Mapping[str, str], folder: Path, out: Path, index: int) -> Jo
 
 
 def split_edits(text: str) -> list[str]:
-    """ "heel=+20 mm; shaft=-1" → ["heel=+20 mm", "shaft=-1"]; blanks part edits too where a name and = follow."""
+    """ "heel=+20 mm; upper_a=1" → ["heel=+20 mm", "upper_a=1"]; blanks part edits too where a name and = follow."""
     parts: list[str] = []
     for piece in text.split(";"):
         for word in piece.split():

@@ -123,7 +123,7 @@ class Shoe:
         shoe_length: float | str = SHOE_LENGTH,
         **edits: float | str | Amount,
     ) -> Shoe:
-        """Moves along one or several directions of the model: `edit(heel="+20mm", shaft=-1, keep="toe")`.
+        """Moves along one or several directions of the model: `edit(heel="+20mm", upper_a=1, keep="toe")`.
 
         Args:
             hold: edits of the heel and the sole leave what is above them as it looks, and edits of the upper's colour
