@@ -29,7 +29,9 @@ ONE_SHOE = ("strengths", "sweep", "save_latent", "name", "instance", "mask")
 @click.option("--strengths", help="Several, such as -2,-1,0,1,2: writes a strip with captions.")
 @click.option("--by", help="How much to add, measured, such as +20mm.")
 @click.option("--to", help="What to make it, measured, such as 80mm.")
-@click.option("--edit", "edits", multiple=True, help="Several directions: --edit heel=+20mm --edit upper_a=1.")
+@click.option(
+    "--edit", "edits", multiple=True, help="Several directions: --edit heel=+20mm --edit upper_a=1."
+)
 @click.option(
     "--keep",
     default="",
