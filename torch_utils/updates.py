@@ -84,13 +84,14 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
     if any(own.keys() != kept[0][1].keys() for _, own in kept):
         raise ValueError("it is not whole")
     for parameter, own in kept:
-        for value in own.values():
+        for name, value in own.items():
             if not isinstance(value, torch.Tensor):
                 continue
-            if value.ndim and value.shape != parameter.shape:
+            if name == "step":
+                if value.ndim or not 0 <= float(value) < 2**53:
+                    raise ValueError(f"{value} steps")
+            elif value.shape != parameter.shape:
                 raise ValueError(f"a state {tuple(value.shape)} of a parameter {tuple(parameter.shape)}")
-            if not value.ndim and not 0 <= float(value) < 2**53:
-                raise ValueError(f"{float(value)} steps")
 
 
 def _flags(group: dict[str, Any]) -> dict[str, Any]:

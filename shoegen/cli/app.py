@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import click
 
+from shoegen.cli._completion import complete_model
+
 
 @click.command()
-@click.option("--model", default="default", show_default=True, help="A generator's file, or a run folder.")
+@click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    shell_complete=complete_model,
+    help="A generator's file, or a run folder.",
+)
 @click.option("--painter", default="default", show_default=True, help="A spade.safetensors, or a run folder.")
 @click.option("--swapper", default="default", show_default=True, help="A cagan.safetensors, or a run folder.")
 @click.option(

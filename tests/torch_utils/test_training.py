@@ -48,6 +48,15 @@ def test_the_state_of_another_optimizer_is_refused(change):
         load_optimizer(torch.optim.Adam(net.parameters()), change(adam.state_dict()))
 
 
+def test_a_number_that_is_learned_has_a_state_that_may_be_negative():
+    number = nn.Parameter(torch.tensor(0.5))  # as CAGAN's sharpness is
+    adam = torch.optim.Adam([number])
+    (-number).backward()
+    adam.step()
+    assert adam.state[number]["exp_avg"] < 0
+    load_optimizer(torch.optim.Adam([number]), adam.state_dict())
+
+
 @pytest.mark.parametrize(("half_life", "ramp", "share"), [(100, None, 0.5), (1000, 0.1, 0.5), (0, None, 0)])
 def test_an_average_keeps_half_after_its_half_life(half_life, ramp, share):
     average, network = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
