@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +191,7 @@ def _edit_one(
         check_sweep(given["sweep"], size, frames=given["frames"], fps=given["fps"], scale=None)
     for direction in amounts or [given["direction"]]:
         model.direction(direction)  # before a photograph's shoe is searched for
+    _note_reach(model, [*amounts.items(), *((given["direction"], number) for number in strengths)])
     shoe = _open_shoe(given, model)
     options: dict[str, Any] = {"keep": given["keep"], "hold": given["hold"], "shoe_length": shoe_length}
     if strengths:
@@ -235,6 +236,27 @@ def _open_model(given: dict[str, Any]) -> ShoeModel:
 
         load_attributes(given["attributes"])
     return load(given["model"], given["device"])
+
+
+def _note_reach(model: ShoeModel, edits: Iterable[tuple[str, Amount | float]]) -> None:
+    """Says which strengths lie where a direction was seen not to hold."""
+    beyond: dict[str, list[float]] = {}
+    for name, amount in edits:
+        direction = model.direction(name)
+        strength = (
+            amount if isinstance(amount, int | float) else amount.value if amount.way == "strength" else 0
+        )
+        if direction.curve and not direction.reach[0] <= strength <= direction.reach[1]:
+            beyond.setdefault(name, []).append(strength)
+    for name, strengths in beyond.items():
+        direction = model.direction(name)
+        low, high = direction.reach
+        said = ", ".join(f"{each:g}" for each in sorted(set(strengths))[:5])
+        click.echo(
+            f"note: {Path(name).stem}: got strength {said}, but it holds from {low:g} to {high:g} only; beyond, "
+            f"{direction.attribute} may even go back, or the shoe fall apart",
+            err=True,
+        )
 
 
 def _open_shoe(given: dict[str, Any], model: ShoeModel) -> Shoe:
@@ -333,6 +355,7 @@ def _edit_many(given: dict[str, Any], amounts: dict[str, Amount], shoe_length: f
     model = _open_model(given)
     for name in dict.fromkeys(name for job in jobs for name in job.edits):
         model.direction(name)
+    _note_reach(model, [edit for job in jobs for edit in job.edits.items()])
     tally, figures = Tally(), []
     with show_progress("editing", "pictures") as progress:
         for done in run_jobs(

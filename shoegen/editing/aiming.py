@@ -17,7 +17,7 @@ from shoegen.directions.sampling import BATCH, measure_images
 from shoegen.editing import holding
 from shoegen.editing.amounts import Amount, as_text
 from shoegen.editing.history import Edit, asked_for, direction_hash
-from shoegen.editing.solving import Found, solve_many, solve_one
+from shoegen.editing.solving import Found, solve_in_turn, solve_many, solve_one
 from shoegen.errors import ConfigError
 from shoegen.measure import ALIASES, ATTRIBUTES, is_one_shoe
 
@@ -291,14 +291,17 @@ class _Aim:
                     f"{name}: {move.attribute} cannot be measured on {self.shoe.title}"
                     f"{_reason(self.shoe, move.attribute)}; edit one at a time"
                 )
-        return solve_many(
-            lambda strengths: self._values(strengths, [move.attribute for move in self.moves]),
-            start,
-            targets,
-            jacobian=np.diag([move.sigma for move in self.moves]),
-            reach=np.array([move.reach for move in self.moves]),
-            tolerances=np.array([move.close for move in self.moves]),
-        )
+        attributes = [move.attribute for move in self.moves]
+
+        def measure(strengths: np.ndarray) -> np.ndarray:
+            return self._values(strengths, attributes)
+
+        slopes = np.array([move.sigma for move in self.moves])
+        reach = np.array([move.reach for move in self.moves])
+        close = np.array([move.close for move in self.moves])
+        found = solve_many(measure, start, targets, jacobian=np.diag(slopes), reach=reach, tolerances=close)
+        fair = np.array([move.fair for move in self.moves])
+        return solve_in_turn(measure, found, targets, slopes=slopes, reach=reach, tolerances=close, fair=fair)
 
     def _check(self, found: Found, targets: np.ndarray, shoe_length: float) -> None:
         """Raises ConfigError where targets are out of reach."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,7 @@ NEAR = 0.1  # of a bracket, on either side of where the line through its ends me
 SMALLEST = 0.005  # bracket in strengths
 STEPS = (0.5, 0.8, 1.0, 1.3)  # times a Gauss-Newton step
 MANY_ROUNDS = 5
+TURNS = 3  # times that several are sought one after the other
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,68 @@ def solve_many(
             secants(np.copysign(0.15, step))
             fresh = True
     return _found(xs, seen, x, values)
+
+
+def solve_in_turn(
+    measure: Measure,
+    found: Found,
+    targets: np.ndarray,
+    *,
+    slopes: np.ndarray,
+    reach: np.ndarray,
+    tolerances: np.ndarray,
+    fair: np.ndarray,
+) -> Found:
+    """Goes on from `found` with one strength after the other, each by what is measured of its own value.
+
+    For values that rise in jumps, of which secants say little.
+
+    Args:
+        measure: strengths (N, K) → values (N, K).
+        slopes: (K,), a guess of each value's growth per its own strength.
+        reach, tolerances: as for `solve_many`.
+        fair: (K,), what is farther off than this is sought.
+    """
+
+    def miss(values: np.ndarray) -> float:
+        worst = float(np.max(np.abs(values - targets) / tolerances))
+        return math.inf if math.isnan(worst) else worst
+
+    best = found
+    x, values = found.strengths, found.values
+    for _, k in itertools.product(range(TURNS), range(len(targets))):
+        if (np.abs(best.values - targets) <= fair).all():
+            break
+        if abs(values[k] - targets[k]) <= tolerances[k]:
+            continue
+        axis = np.eye(len(targets))[k]
+
+        def along(steps: np.ndarray, x: np.ndarray = x, axis: np.ndarray = axis, k: int = k) -> np.ndarray:
+            return measure(x + steps[:, None] * axis)[:, k]
+
+        one = solve_one(
+            along,
+            float(values[k]),
+            float(targets[k]),
+            slope=float(slopes[k]),
+            reach=(reach[k, 0] - x[k], reach[k, 1] - x[k]),
+            tolerance=float(tolerances[k]),
+            fair=float(fair[k]),
+        )
+        x = x + one.strengths[0] * axis
+        values = measure(x[None])[0]
+        low, high = best.low.copy(), best.high.copy()
+        low[k], high[k] = np.fmin(low[k], one.low[0]), np.fmax(high[k], one.high[0])
+        is_better = miss(values) < miss(best.values)
+        best = replace(
+            best,
+            strengths=x if is_better else best.strengths,
+            values=values if is_better else best.values,
+            pictures=best.pictures + one.pictures + 1,
+            low=low,
+            high=high,
+        )
+    return best
 
 
 def _step(

@@ -49,6 +49,23 @@ def test_strength(run_folder, model, tmp_path):
     assert text == run("edit", "--direction", path, "--strength", 2, *options)
 
 
+def test_a_strength_beyond_the_reach_is_said(run_folder, model, tmp_path):
+    heel = dataclasses.replace(
+        model.direction("heel"), curve=((-1.0, 0.1, 0.1, 1.0), (1.0, 0.2, 0.1, 1.0)), reach=(-1.0, 1.0)
+    )
+    heel.save(tmp_path / "heel.safetensors")
+    options = ("edit", "--model", run_folder, "--direction", tmp_path / "heel.safetensors")
+    one = (*options, "--out", tmp_path / "edit.png")
+    note = "but it holds from -1 to 1 only"
+    assert f"heel: got strength -2, {note}" in run(*one, "--strength", -2)
+    assert f"heel: got strength -2, 3, {note}" in run(*one, "--strengths", "-2,0,3")
+    assert f"heel: got strength 1.5, {note}" in run(
+        *options, "--strength", 1.5, "--seeds", "0-1", "--out", tmp_path / "edits"
+    )
+    for amount in (("--strength", 1), ("--to", "20%")):
+        assert "note" not in run(*one, *amount)
+
+
 def test_strip(run_folder, tmp_path):
     out = tmp_path / "strip.png"
     options = ("--model", run_folder, "--out", out, "--shoe-length", "100mm")

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from shoegen.editing.solving import solve_many, solve_one
+from shoegen.editing.solving import solve_in_turn, solve_many, solve_one
 
 
 def find(curve, target, *, start=None, slope=1.0, reach=(-4, 4), tolerance=0.002, fair=0.01):
@@ -114,3 +114,50 @@ def test_many_survive_what_cannot_be_measured():
 
     found = find_many(curve, [1.9, -1.0], jacobian=np.diag([0.5, 0.5]))
     np.testing.assert_allclose(found.values, [1.9, -1.0], atol=0.01)
+
+
+def test_jumps_that_mislead_the_secants_are_passed_in_turn():
+    """As of a flat shoe: hardly any heel until it breaks off the sole, and a platform that the heel's reach hides."""
+
+    def curve(a, b):
+        heel = 0.1 + 0.01 * a if a < 0.7 else 0.16 + 0.1 * (a - 0.7)
+        return [heel, (0.04 if b < 1 else 0.04 + 0.07 * (b - 1)) - 0.003 * max(a, 0)]
+
+    targets, reach = np.array([0.172, 0.077]), np.array([[-4.0, 4.0], [-2.0, 4.0]])
+
+    def measure(strengths):
+        return np.array([curve(*each) for each in strengths])
+
+    tolerances, slopes = np.full(2, 0.002), np.array([0.1, 0.02])
+    start = find_many(curve, [0.1, 0.04], jacobian=np.diag(slopes))
+    assert start.pictures == 0
+    found = solve_in_turn(
+        measure,
+        start,
+        targets,
+        slopes=slopes,
+        reach=reach,
+        tolerances=tolerances,
+        fair=np.full(2, 0.011),
+    )
+    np.testing.assert_allclose(found.values, targets, atol=0.011)
+    np.testing.assert_allclose(found.values, curve(*found.strengths))
+    assert (np.abs(found.strengths) <= 4).all()
+
+
+def test_in_turn_takes_nothing_that_is_worse():
+    def measure(strengths):
+        return np.full((len(strengths), 2), math.nan)
+
+    start = find_many(lambda a, b: [a, b] if a == b == 0 else [math.nan] * 2, [1, 1], jacobian=np.eye(2))
+    found = solve_in_turn(
+        measure,
+        start,
+        np.ones(2),
+        slopes=np.ones(2),
+        reach=np.array([[-4.0, 4.0]] * 2),
+        tolerances=np.full(2, 0.01),
+        fair=np.full(2, 0.1),
+    )
+    assert (found.strengths == 0).all()
+    assert (found.values == 0).all()
