@@ -8,7 +8,7 @@ is calibrated as ours is, so that strengths mean the same. `ours` is the directi
 
 The shoe of each seed is edited at seven strengths from −2 to 2 with both, and all pictures are measured. `held` is
 ours as `edit` does it by default, which holds what the edit is not about (`shoegen.editing.holding`); it is left out
-with --no-hold, since it takes twenty times as long. σ is an attribute's standard deviation over the unedited shoes.
+with --no-hold, since it takes sixteen times as long. σ is an attribute's standard deviation over the unedited shoes.
 Printed are, for each of the three,
 
 - spearman_median: of strength and measured attribute, over the seeds (aim: ≥ 0.95);

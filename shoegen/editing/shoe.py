@@ -128,7 +128,7 @@ class Shoe:
         Args:
             hold: edits of the heel and the sole leave what is above them as it looks, and edits of the upper's colour
                 all shapes and the other colours, by a search near the latent (see `shoegen.editing.holding`); other
-                edits go straight along their directions. False: all go straight, ten times as fast.
+                edits go straight along their directions. False: all go straight, sixteen times as fast.
             keep: attributes that shall stay. By the linear models that came with the directions, and where an amount
                 has a unit by measuring too.
             shoe_length: millimetres, which lengths are reckoned with.
