@@ -103,3 +103,18 @@ def test_a_colour_is_changed_and_nothing_else(default):
     )[0, 0].numpy()
     assert change[inside == 0].max() < 1
     assert np.median(change[inside == 1]) > 8
+
+
+@pytest.mark.parametrize("name", ["heel", "platform", "toe", "lightness", "upper_a", "upper_b"])
+def test_the_shipped_directions_move_what_they_are_called(default, name):
+    direction = default.direction(name)
+    low, high = (np.clip(1.0, None, abs(end)) for end in direction.reach)
+    moves = []
+    for seed in range(4):
+        values = [
+            default.sample(seed).edit(**{name: strength}).measures[direction.attribute]
+            for strength in (-low, high)
+        ]
+        moves.append((values[1] - values[0]) / direction.sigma)
+    assert np.nanmean(moves) > 1
+    assert direction.stability > 0.8
