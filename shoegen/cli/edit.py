@@ -207,7 +207,7 @@ def _edit_one(
         for attribute in dict.fromkeys(edit.attribute for edit in edits):
             before, after = (_say(each, attribute, shoe_length) for each in (shoe, edited))
             click.echo(f"{edited.title}: {attribute} {before} → {after}")
-        _say_targets(edits)
+        _say_targets(edits, shoe.model)
         shoes = [shoe, edited]
         picture = edited.in_photo if edited.photo is not None else edited.image
         if given["report"]:
@@ -325,12 +325,20 @@ def _say(shoe: Shoe, attribute: str, shoe_length: float) -> str:
     return f"{shoe.measures[attribute]:.3f} ({text})" if is_length and text != "not measured" else text
 
 
-def _say_targets(edits: Sequence[Edit]) -> None:
-    """How close targets were come."""
+def _say_targets(edits: Sequence[Edit], model: ShoeModel) -> None:
+    """How close targets were come, and which were not."""
+    from shoegen.editing.aiming import is_far
+
     pictures = sum(edit.pictures for edit in edits)
     for edit in edits:
         if edit.miss is not None:
             click.echo(f"{edit.say()} ({pictures} pictures measured)")
+            if is_far(edit, model.sigmas):
+                click.echo(
+                    f"note: {edit.direction} {edit.asked} was not met: what is measured jumps over it on this shoe; "
+                    "try another target near it, or a strength",
+                    err=True,
+                )
 
 
 def _say_unwanted(report: Any) -> None:

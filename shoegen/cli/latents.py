@@ -23,7 +23,11 @@ def list_(path: str) -> None:
     \b
     shoegen latents list shoes/
     """
-    from shoegen.editing.store import list_latents
+    from pathlib import Path
+
+    from shoegen.editing.store import SUFFIX, list_latents
+    from shoegen.torch_utils.tensors import kind_of
+    from shoegen.torch_utils.text import some
 
     for stored in list_latents(path):
         click.echo(f"{stored.path}: {stored.name}")
@@ -42,3 +46,7 @@ def list_(path: str) -> None:
         for edit in stored.history:
             keeping = f", keeping {', '.join(edit.kept)}" if edit.kept else ""
             click.echo(f"  {edit.title}: {edit.say()}{keeping}; direction {edit.direction_hash[:12]}")
+    if Path(path).is_dir():
+        others = [str(file) for file in sorted(Path(path).rglob(f"*{SUFFIX}")) if kind_of(file) is None]
+        if others:
+            click.echo(f"note: damaged, or of another program: {some(others)}", err=True)

@@ -126,6 +126,12 @@ def edit(
     return shoe.moved_to(ws, history)
 
 
+def is_far(edit: Edit, sigmas: Mapping[str, float]) -> bool:
+    """Whether a target was missed by more than 3 mm of 270, or a tenth of a sigma of what is no length."""
+    fair = FAIR.get(edit.unit, FAIR_SIGMA * sigmas.get(edit.attribute, math.inf))
+    return edit.miss is not None and abs(edit.miss) > fair
+
+
 def measure_ws(
     model: ShoeModel, ws: Tensor, attributes: Sequence[str] | None = None
 ) -> list[tuple[np.ndarray, dict[str, float]]]:

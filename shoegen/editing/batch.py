@@ -233,6 +233,8 @@ def _read_job(row: Mapping[str, str], folder: Path, out: Path, index: int) -> Jo
         raise ConfigError("no edits; expected such as heel=+20mm")
     keep = row.get("keep", "").replace(";", " ").replace(",", " ").split()
     name = row.get("out", "").strip() or f"{index:05d}.png"
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ConfigError(f"out: got {name}, expected a name inside the folder that --out names")
     return Job(kind, source, parse_edits(edits, "edits"), out / name, tuple(keep))
 
 

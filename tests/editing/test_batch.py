@@ -53,6 +53,8 @@ def test_read_jobs(model, tmp_path):
         (["seed,edits"], "no jobs"),
         (["seed,edits", "-3,heel=1"], "line 2: seed: got '-3'"),
         (["seed,edits", "3,"], "line 2: no edits"),
+        (["seed,edits,out", "3,heel=1,../../a.png"], "line 2: out: got ../../a.png, expected a name inside"),
+        (["seed,edits,out", "3,heel=1,/a.png"], "line 2: out: got /a.png"),
         (["seed,edits", "3,heel"], "line 2: edits: got 'heel'"),
         (["seed,edits", "3,heel=1,2"], "line 2: more cells"),
         (["seed,latent,edits", "3,a.safetensors,heel=1"], "got seed and latent"),
