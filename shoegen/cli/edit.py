@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -238,18 +238,19 @@ def _open_model(given: dict[str, Any]) -> ShoeModel:
     return load(given["model"], given["device"])
 
 
-def _note_reach(model: ShoeModel, edits: Iterable[tuple[str, Amount | float]]) -> None:
+def _note_reach(model: ShoeModel, edits: Sequence[tuple[str, Amount | float]]) -> None:
     """Says which strengths lie where a direction was seen not to hold."""
+    directions = {name: model.direction(name) for name in dict.fromkeys(name for name, _ in edits)}
     beyond: dict[str, list[float]] = {}
     for name, amount in edits:
-        direction = model.direction(name)
+        direction = directions[name]
         strength = (
             amount if isinstance(amount, int | float) else amount.value if amount.way == "strength" else 0
         )
         if direction.curve and not direction.reach[0] <= strength <= direction.reach[1]:
             beyond.setdefault(name, []).append(strength)
     for name, strengths in beyond.items():
-        direction = model.direction(name)
+        direction = directions[name]
         low, high = direction.reach
         said = ", ".join(f"{each:g}" for each in sorted(set(strengths))[:5])
         click.echo(

@@ -52,7 +52,7 @@ class _Move:
 
     @property
     def fair(self) -> float:
-        return FAIR.get(self.unit, FAIR_SIGMA * self.sigma)
+        return _fair(self.unit, self.sigma)
 
 
 def edit(
@@ -128,8 +128,11 @@ def edit(
 
 def is_far(edit: Edit, sigmas: Mapping[str, float]) -> bool:
     """Whether a target was missed by more than 3 mm of 270, or a tenth of a sigma of what is no length."""
-    fair = FAIR.get(edit.unit, FAIR_SIGMA * sigmas.get(edit.attribute, math.inf))
-    return edit.miss is not None and abs(edit.miss) > fair
+    return edit.miss is not None and abs(edit.miss) > _fair(edit.unit, sigmas.get(edit.attribute, math.inf))
+
+
+def _fair(unit: str, sigma: float) -> float:
+    return FAIR.get(unit, FAIR_SIGMA * sigma)
 
 
 def measure_ws(

@@ -33,10 +33,8 @@ STEPS = 30
 RATE = 0.08  # sigmas of W a step
 NEAR = 0.005  # weight of the squared distance to the edited latent, in sigmas, beside the picture's smooth L1
 SMOOTH = 0.1  # of that, in [−1, 1]
-MEDIAN, SOFT = (
-    9,
-    2.0,
-)  # pixels of a part map: how the sole's edge is freed from steps, which would tear the upper
+# Pixels of a part map: how the sole's edge is freed from steps, which would tear the upper.
+MEDIAN, SOFT = 9, 2.0
 
 
 def can_hold(attributes: Iterable[str]) -> bool:
@@ -116,7 +114,7 @@ def _carried(
         return None
     height, width = new.shape[-2:]
     fine = new_map.shape[1] / width  # pixels of a part map for one of a picture
-    x, y = ((torch.arange(side) + 0.5).numpy() * fine for side in (width, height))
+    x, y = ((np.arange(side) + 0.5) * fine for side in (width, height))
     (start, length, edge), (new_start, new_length, new_edge) = ours, theirs
     scale = length / new_length
     x_old = start + (x - new_start) * scale
