@@ -61,13 +61,17 @@ class Reading:
 
 
 class Bench:
-    """One shoe, sliders, undo and redo. Not for several threads at once: its `Work` has the lock."""
+    """One shoe, sliders, undo and redo. Not for several threads at once: its `Work` has the lock.
+
+    Attributes: shoe_length, in millimetres; view and scale, what its visitor looks at and what the sliders show.
+    """
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._done: list[Entry] = []
         self._undone: list[Entry] = []
         self.shoe_length = SHOE_LENGTH
+        self.view, self.scale = "", MEASURED
 
     @property
     def shoe(self) -> Shoe | None:

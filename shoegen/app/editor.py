@@ -31,7 +31,9 @@ SHOE, COMPARE, WIPE, PARTS, CHANGES, IN_PHOTO = (
 SCALES = {"Measured (mm)": MEASURED, "Standard deviations (σ)": SIGMA}
 REST = 0.25  # seconds that a slider is left alone before the rest of the shoe is held
 _EMPTY = {"shoes": "Pick a shoe first.", "photograph": "The shoe of your photograph appears here."}
-EVENT: dict[str, Any] = {"concurrency_id": "edit", "api_visibility": "private"}
+# Gradio leaves a click alone that comes while the last one is at work: here each counts, or the last.
+EACH: dict[str, Any] = {"concurrency_id": "edit", "api_visibility": "private", "trigger_mode": "multiple"}
+LAST = EACH | {"trigger_mode": "always_last"}
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Editor:
     scale: gr.Radio = field(init=False)
     keep: gr.Dropdown = field(init=False)
     hold: gr.Checkbox = field(init=False)
+    length: gr.Textbox = field(init=False)
     undo: gr.Button = field(init=False)
     redo: gr.Button = field(init=False)
     reset: gr.Button = field(init=False)
@@ -143,16 +146,14 @@ class Editor:
 
     # ---- what is shown ----
 
-    def show(
-        self, bench: Bench, view: str, scale: str, *, dragged: str | None = None, refused: str = ""
-    ) -> dict[Any, Any]:
+    def show(self, bench: Bench, *, dragged: str | None = None, refused: str = "") -> dict[Any, Any]:
         """All outputs for the bench as it is; the slider that is dragged is left to the hand that drags it.
 
         Where its drag was `refused`, it goes back, and says why.
         """
         start, shoe = bench.need()
         outputs: dict[Any, Any] = {
-            self.stage: self._stage(start, shoe, view, bench),
+            self.stage: self._stage(bench),
             self.story: self._story(bench),
             self.undo: gr.update(interactive=bench.can_undo),
             self.redo: gr.update(interactive=bench.can_redo),
@@ -162,10 +163,25 @@ class Editor:
             outputs[self.readings[name]] = self._reading(bench, direction)
             outputs[self.refusals[name]] = refused if name == dragged else ""
             if name != dragged or refused:
-                outputs[self.sliders[name]] = self._slider(bench, direction, SCALES[scale])
+                outputs[self.sliders[name]] = self._slider(bench, direction)
         return outputs
 
-    def _slider(self, bench: Bench, direction: Direction, scale: str) -> Any:
+    def restore(self, bench: Bench) -> dict[Any, Any]:
+        """What the page shows of the bench, and how, after it was loaded anew."""
+        scales = {scale: label for label, scale in SCALES.items()}
+        settings = {
+            self.view: bench.view or SHOE,
+            self.scale: scales[bench.scale],
+            self.length: f"{bench.shoe_length:g} mm",
+        }
+        return settings if bench.shoe is None else settings | self.show(bench)
+
+    @property
+    def restored(self) -> list[Any]:
+        return [*self.outputs, self.view, self.scale, self.length]
+
+    def _slider(self, bench: Bench, direction: Direction) -> Any:
+        scale = bench.scale
         value, (low, high) = bench.position(direction, scale), bench.limits(direction, scale)
         if not math.isfinite(value):
             return gr.update(interactive=False)
@@ -201,7 +217,8 @@ class Editor:
         waits = " <i>the rest is being held …</i>" if bench.unsettled else ""
         return " › ".join(texts) + waits
 
-    def _stage(self, start: Shoe, shoe: Shoe, view: str, bench: Bench) -> str:
+    def _stage(self, bench: Bench) -> str:
+        (start, shoe), view = bench.need(), bench.view
         if view == COMPARE:
             return pictures.side_by_side(
                 [pictures.figure(start.rgb, "before"), pictures.figure(shoe.rgb, "after")]
@@ -220,57 +237,56 @@ class Editor:
     # ---- what happens ----
 
     def _wire(self) -> None:
-        inputs = [self.work, self.view, self.scale]
+        inputs = [self.work]
         outputs = self.outputs
 
         @guarded(self.says)
-        def show(work: Work, view: str, scale: str) -> dict[Any, Any]:
+        def rescale(work: Work, scale: str) -> dict[Any, Any]:
             with need(work).lock:
-                return self.show(work.benches[self.name], view, scale)
+                bench = work.benches[self.name]
+                bench.scale = SCALES[scale]
+                return {} if bench.shoe is None else self.show(bench)
 
-        self.scale.input(show, inputs, outputs, show_progress="hidden", **EVENT)
+        self.scale.input(rescale, [*inputs, self.scale], outputs, show_progress="hidden", **LAST)
 
         @guarded(self.says)
         def look(work: Work, view: str) -> dict[Any, Any]:
             with need(work).lock:
                 bench = work.benches[self.name]
-                return {self.stage: self._stage(*bench.need(), view, bench)}
+                bench.view = view
+                return {} if bench.shoe is None else {self.stage: self._stage(bench)}
 
-        self.view.input(
-            look, [self.work, self.view], [self.stage, self.says], show_progress="hidden", **EVENT
-        )
+        self.view.input(look, [*inputs, self.view], [self.stage, self.says], show_progress="hidden", **LAST)
 
         def step(name: str) -> Callable[..., Any]:
             @guarded(self.says)
-            def run(work: Work, view: str, scale: str) -> dict[Any, Any]:
+            def run(work: Work) -> dict[Any, Any]:
                 with need(work).lock:
                     bench = work.benches[self.name]
                     getattr(bench, name)()
-                    return self.show(bench, view, scale)
+                    return self.show(bench)
 
             return run
 
         for button, name in ((self.undo, "undo"), (self.redo, "redo"), (self.reset, "reset")):
-            button.click(step(name), inputs, outputs, show_progress="hidden", **EVENT)
+            button.click(step(name), inputs, outputs, show_progress="hidden", **EACH)
 
         def drag(name: str) -> Callable[..., Any]:
             @guarded(self.says)
-            def run(
-                work: Work, view: str, scale: str, keep: list[str], hold: bool, value: float
-            ) -> dict[Any, Any]:
+            def run(work: Work, keep: list[str], hold: bool, value: float) -> dict[Any, Any]:
                 with need(work).lock:
                     bench, refused = work.benches[self.name], ""
                     try:
-                        bench.drag(name, float(value), SCALES[scale], keep or [], hold=bool(hold))
+                        bench.drag(name, float(value), bench.scale, keep or [], hold=bool(hold))
                     except Exception as error:  # said beside the slider
                         refused = refusal(error)
-                    return self.show(bench, view, scale, dragged=name, refused=refused)
+                    return self.show(bench, dragged=name, refused=refused)
 
             return run
 
         def settle(name: str) -> Callable[..., Any]:
             @guarded(self.refusals[name])
-            def run(work: Work, view: str, scale: str) -> dict[Any, Any]:
+            def run(work: Work) -> dict[Any, Any]:
                 bench = need(work).benches[self.name]
                 entry = bench.unsettled
                 if entry is None:
@@ -281,7 +297,7 @@ class Editor:
                 held = bench.held(entry)
                 with work.lock:
                     if bench.settle(entry, held):
-                        shown = self.show(bench, view, scale, dragged=name)
+                        shown = self.show(bench, dragged=name)
                         return {**shown, self.sliders[name]: gr.update(value=held.drag and held.drag.value)}
                 return {self.refusals[name]: gr.skip()}
 
@@ -290,22 +306,21 @@ class Editor:
         for name, slider in self.sliders.items():
             slider.input(
                 drag(name), [*inputs, self.keep, self.hold, slider], outputs, show_progress="hidden",
-                trigger_mode="always_last", **EVENT,
+                **LAST,
             ).then(
-                settle(name), inputs, outputs, show_progress="hidden", trigger_mode="always_last",
-                concurrency_id="settle", concurrency_limit=2,
-                api_visibility="private",
+                settle(name), inputs, outputs, show_progress="hidden",
+                **LAST | {"concurrency_id": "settle"}, concurrency_limit=2,
             )  # fmt: skip
 
         @guarded(self.says)
-        def set_length(work: Work, view: str, scale: str, text: str) -> dict[Any, Any]:
+        def set_length(work: Work, text: str) -> dict[Any, Any]:
             with need(work).lock:
                 bench = work.benches[self.name]
                 bench.shoe_length = parse_shoe_length(text, "Length of the shoe")
-                return {} if bench.shoe is None else self.show(bench, view, scale)
+                return {} if bench.shoe is None else self.show(bench)
 
         for event in (self.length.submit, self.length.blur):
-            event(set_length, [*inputs, self.length], outputs, show_progress="hidden", **EVENT)
+            event(set_length, [*inputs, self.length], outputs, show_progress="hidden", **EACH)
 
     # ---- files ----
 

@@ -12,7 +12,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import gradio as gr
 from gradio_client.utils import traverse
 
-from shoegen.app.editor import EVENT
+from shoegen.app.editor import EACH
 from shoegen.app.first_wall import COUNT
 from shoegen.app.options import Options
 from shoegen.app.paint_tab import PaintTab
@@ -25,6 +25,7 @@ from shoegen.app.work import KEPT, Works
 from shoegen.data.labels import SHOE_PARTS
 
 STYLE = Path(__file__).parent / "page.css"
+ANSWERS = Path(__file__).parent / "answers.js"
 FETCH_KEY = """
 () => {
   const pick = sessionStorage.getItem('shoegen-pick') ?? '';
@@ -81,7 +82,7 @@ def build(options: Options | None = None, *, studio: Studio | None = None) -> gr
                 swap = SwapTab(studio, work)
 
         # Examples are drawn when someone looks at them.
-        paint_tab.select(paint.tiles, None, [paint.examples], show_progress="hidden", **EVENT)
+        paint_tab.select(paint.tiles, None, [paint.examples], show_progress="hidden", **EACH)
 
         def restore(found: str, pick: str) -> dict[Any, Any]:
             mine = works.find(found or "")
@@ -90,19 +91,17 @@ def build(options: Options | None = None, *, studio: Studio | None = None) -> gr
                     mine.benches["shoes"].put(studio.shoe(int(pick)))
                 outputs: dict[Any, Any] = {work: mine, key: mine.key, shoes.wall: shoes.tiles(mine, PSI)}
                 for tab in (shoes, photograph):
-                    bench, editor = mine.benches[tab.editor.name], tab.editor
-                    if bench.shoe is not None:
-                        outputs |= editor.show(bench, editor.view.value, editor.scale.value)
+                    outputs |= tab.editor.restore(mine.benches[tab.editor.name])
                 outputs |= photograph.show(mine)
                 if mine.drawing is not None:
                     outputs |= {paint.canvas: paint.url(mine), **paint.show(mine)}
                 return outputs | swap.show(mine)
 
         outputs = [
-            work, key, shoes.wall, *shoes.editor.outputs, *photograph.outputs, *photograph.editor.outputs,
+            work, key, shoes.wall, *shoes.editor.restored, *photograph.outputs, *photograph.editor.restored,
             *paint.outputs, *swap.outputs,
         ]  # fmt: skip
-        page.load(restore, [key, picked], outputs, js=FETCH_KEY, show_progress="hidden", **EVENT).success(
+        page.load(restore, [key, picked], outputs, js=FETCH_KEY, show_progress="hidden", **EACH).success(
             None, [key], None, js=KEEP_KEY
         )
     page.queue(default_concurrency_limit=4, max_size=200)

@@ -13,10 +13,10 @@ import gradio as gr
 import numpy as np
 
 from shoegen.app import pictures, widgets
-from shoegen.app.editor import EVENT
+from shoegen.app.editor import EACH, LAST
 from shoegen.app.studio import Studio
 from shoegen.app.uploads import drop, take_file, take_picture
-from shoegen.app.widgets import guarded, need
+from shoegen.app.widgets import guarded, need, picked
 from shoegen.app.words import name_of, remark
 from shoegen.app.work import Work
 from shoegen.data.annotations.pngs import decode_colors
@@ -107,9 +107,7 @@ class PaintTab:
                 work.drawing = part_map
                 return self.show(work)
 
-        self.canvas.input(
-            draw, [work, self.canvas], shown, show_progress="hidden", trigger_mode="always_last", **EVENT
-        )
+        self.canvas.input(draw, [work, self.canvas], shown, show_progress="hidden", **LAST)
 
         def start_with(work: Work, part_map: np.ndarray) -> dict[Any, Any]:
             with need(work).lock:
@@ -118,7 +116,7 @@ class PaintTab:
 
         @guarded(self.says)
         def example(work: Work, event: gr.EventData) -> dict[Any, Any]:
-            return start_with(work, self._example(min(EXAMPLES - 1, max(0, int(event.index)))))
+            return start_with(work, self._example(picked(event, EXAMPLES)))
 
         @guarded(self.says)
         def from_bench(work: Work) -> dict[Any, Any]:
@@ -136,16 +134,16 @@ class PaintTab:
                 raise DataError(f"{name}: {error}") from error
             return {given: None, **start_with(work, part_map)}
 
-        self.examples.click(example, [work], [self.canvas, *shown], show_progress="hidden", **EVENT)
-        mine.click(from_bench, [work], [self.canvas, *shown], show_progress="hidden", **EVENT)
-        given.upload(from_file, [work, given], [given, self.canvas, *shown], show_progress="hidden", **EVENT)
+        self.examples.click(example, [work], [self.canvas, *shown], show_progress="hidden", **EACH)
+        mine.click(from_bench, [work], [self.canvas, *shown], show_progress="hidden", **EACH)
+        given.upload(from_file, [work, given], [given, self.canvas, *shown], show_progress="hidden", **EACH)
 
         styled = [self.painted, self.measured, self.styles, self.style_says]
 
         @guarded(self.style_says)
         def pick_style(work: Work, event: gr.EventData) -> dict[Any, Any]:
             with need(work).lock:
-                work.style_seed = work.first_style + min(STYLES - 1, max(0, int(event.index)))
+                work.style_seed = work.first_style + picked(event, STYLES)
                 work.style_picture = None
                 return self.show(work)
 
@@ -165,9 +163,9 @@ class PaintTab:
                 work.style_picture = picture
                 return {style: None, **self.show(work), self.style_says: remark(f"In the style of {name}.")}
 
-        self.styles.click(pick_style, [work], styled, show_progress="hidden", **EVENT)
-        others.click(other_styles, [work], styled, show_progress="hidden", **EVENT)
-        style.upload(style_of, [work, style], [style, *styled], show_progress="minimal", **EVENT)
+        self.styles.click(pick_style, [work], styled, show_progress="hidden", **EACH)
+        others.click(other_styles, [work], styled, show_progress="hidden", **EACH)
+        style.upload(style_of, [work, style], [style, *styled], show_progress="minimal", **EACH)
 
     def show(self, work: Work) -> dict[Any, Any]:
         """The painting, its measures, and the drawing in other styles."""

@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 from shoegen.app import pictures, widgets
-from shoegen.app.editor import EVENT, Editor
+from shoegen.app.editor import EACH, LAST, Editor
 from shoegen.app.studio import Studio
 from shoegen.app.uploads import drop, take_picture
 from shoegen.app.widgets import guarded, need
@@ -109,10 +109,16 @@ class PhotographTab:
                 return self.show(work)
 
         self.file.upload(
-            upload, [work, self.file, self.toe], [*shown, self.file], show_progress_on=[self.cut], **HEAVY
+            upload,
+            [work, self.file, self.toe],
+            [*shown, self.file],
+            show_progress_on=[self.cut],
+            **EACH | HEAVY,
         )
         for radio in (self.which, self.toe):
-            radio.input(choose, [work, self.which, self.toe], shown, show_progress_on=[self.cut], **HEAVY)
+            radio.input(
+                choose, [work, self.which, self.toe], shown, show_progress_on=[self.cut], **LAST | HEAVY
+            )
 
         editor = self.editor
 
@@ -120,8 +126,6 @@ class PhotographTab:
         def search(
             work: Work,
             quality: str,
-            view: str,
-            scale: str,
             progress: gr.Progress = gr.Progress(),  # noqa: B008
         ) -> dict[Any, Any]:
             from shoegen.editing.model import inverted
@@ -144,10 +148,10 @@ class PhotographTab:
                 bench = work.benches["photograph"]
                 bench.put(shoe)
                 told = _told(found.figures, quality)
-                return {self.says: remark(told), **editor.show(bench, view, scale)}
+                return {self.says: remark(told), **editor.show(bench)}
 
         self.find.click(
-            search, [work, self.quality, editor.view, editor.scale], [*shown, *editor.outputs],
+            search, [work, self.quality], [*shown, *editor.outputs],
             show_progress_on=[self.cut], **HEAVY,
         )  # fmt: skip
 
@@ -155,7 +159,7 @@ class PhotographTab:
             if work is not None:
                 work.stop.set()
 
-        stop.click(halt, [work], None, show_progress="hidden", **EVENT)
+        stop.click(halt, [work], None, show_progress="hidden", **EACH)
 
     def show(self, work: Work) -> dict[Any, Any]:
         """The photograph and its cut-out, or the shoes that are to be told apart."""

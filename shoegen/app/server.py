@@ -156,7 +156,7 @@ def application(options: Options, folder: Path, studio: Studio | None = None) ->
         import gradio as gr
     except ImportError as error:
         raise missing() from error
-    from shoegen.app.page import STYLE, build
+    from shoegen.app.page import ANSWERS, STYLE, build
     from shoegen.app.theme import theme
 
     page = build(options, studio=studio)
@@ -180,6 +180,7 @@ def application(options: Options, folder: Path, studio: Studio | None = None) ->
         mcp_server=False,
         theme=theme(),
         css_paths=[STYLE],
+        head=f"<script>{ANSWERS.read_text()}</script>",
         app_kwargs={"openapi_url": None, "docs_url": None, "redoc_url": None},
     )
     return app

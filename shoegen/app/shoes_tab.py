@@ -9,11 +9,11 @@ from typing import Any
 import gradio as gr
 
 from shoegen.app import widgets
-from shoegen.app.editor import EVENT, Editor
+from shoegen.app.editor import EACH, LAST, Editor
 from shoegen.app.first_wall import COUNT, first_wall
 from shoegen.app.studio import PSI, Studio
 from shoegen.app.uploads import drop, take_file
-from shoegen.app.widgets import guarded, need
+from shoegen.app.widgets import guarded, need, picked
 from shoegen.app.work import Work
 from shoegen.editing import load_shoe
 from shoegen.errors import FileFormatError
@@ -64,31 +64,28 @@ class ShoesTab:
                 inputs,
                 outputs,
                 show_progress="hidden",
-                **EVENT,
+                **EACH,
             )
         for event in (self.psi.input, self.kind.input):
             event(
-                lambda work, psi, kind: turn(work, psi, kind, 0), inputs, outputs, show_progress="hidden",
-                trigger_mode="always_last", **EVENT,
+                lambda work, psi, kind: turn(work, psi, kind, 0), inputs, outputs, show_progress="hidden", **LAST,
             )  # fmt: skip
 
         @guarded(self.says)
-        def pick(
-            work: Work, psi: float, kind: int, view: str, scale: str, event: gr.EventData
-        ) -> dict[Any, Any]:
+        def pick(work: Work, psi: float, kind: int, event: gr.EventData) -> dict[Any, Any]:
             with need(work).lock:
-                seed = work.first_seed + min(COUNT - 1, max(0, int(event.index)))
+                seed = work.first_seed + picked(event, COUNT)
                 bench = work.benches["shoes"]
                 bench.put(studio.shoe(seed, float(psi), int(kind)))
-                return {self.wall: self.tiles(work, psi, kind), **self.editor.show(bench, view, scale)}
+                return {self.wall: self.tiles(work, psi, kind), **self.editor.show(bench)}
 
         self.wall.click(
-            pick, [*inputs, self.editor.view, self.editor.scale], [*outputs, *self.editor.outputs],
-            show_progress="hidden", **EVENT,
+            pick, inputs, [*outputs, *self.editor.outputs],
+            show_progress="hidden", **EACH,
         )  # fmt: skip
 
         @guarded(self.says)
-        def take_up(work: Work, file: Any, view: str, scale: str) -> dict[Any, Any]:
+        def take_up(work: Work, file: Any) -> dict[Any, Any]:
             content, name = take_file(file, studio.options)
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "shoe.safetensors"
@@ -100,11 +97,11 @@ class ShoesTab:
                     raise FileFormatError(str(error).replace(str(path), name)) from error
             with need(work).lock:
                 work.benches["shoes"].put(shoe)
-                return {saved: None, **self.editor.show(work.benches["shoes"], view, scale)}
+                return {saved: None, **self.editor.show(work.benches["shoes"])}
 
         saved.upload(
-            take_up, [work, saved, self.editor.view, self.editor.scale], [saved, self.says, *self.editor.outputs],
-            show_progress="hidden", **EVENT,
+            take_up, [work, saved], [saved, self.says, *self.editor.outputs],
+            show_progress="hidden", **EACH,
         )  # fmt: skip
 
     def tiles(self, work: Work, psi: float, kind: int = 0) -> str:

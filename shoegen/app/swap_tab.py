@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 
 from shoegen.app import pictures, widgets
-from shoegen.app.editor import EVENT
+from shoegen.app.editor import EACH
 from shoegen.app.photograph_tab import HEAVY
 from shoegen.app.studio import Studio
 from shoegen.app.uploads import drop, take_picture
@@ -83,7 +83,7 @@ class SwapTab:
                 [work, file],
                 [file, self.shown[name], says[name]],
                 show_progress="minimal",
-                **EVENT,
+                **EACH,
             )
 
         self.outputs = outputs = [*self.shown.values(), self.result, self.says]

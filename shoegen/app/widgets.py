@@ -35,6 +35,18 @@ def wall(elem_id: str) -> gr.HTML:
     return gr.HTML("", js_on_load=PICK, elem_id=elem_id, apply_default_css=False)
 
 
+def picked(event: gr.EventData, count: int) -> int:
+    """Which of a wall's `count` pictures was clicked.
+
+    Raises:
+        ConfigError: none of them.
+    """
+    index = event._data.get("index") if isinstance(event._data, dict) else None
+    if not isinstance(index, int) or not 0 <= index < count:
+        raise ConfigError("that is none of the pictures; pick one of them")
+    return index
+
+
 def says(elem_id: str) -> gr.HTML:
     """A place for one sentence."""
     return gr.HTML("", elem_id=elem_id, elem_classes="says", apply_default_css=False)

@@ -236,14 +236,17 @@ def test_odd_values_change_nothing(odd, address, tally):
             ):
                 said = json.dumps(await visitor.does(name, event, **values))
                 assert "Traceback" not in said
-        for index in (-1, 10**9, "x", None, [1]):
-            await visitor.does("wall", "click", {"index": index})
-        assert re.match("<b>seed ", await visitor.looks())
+        now = await visitor.looks()
+        for event in (*({"index": index} for index in (-1, 10**9, "x", None, [1])), None, "index", {}):
+            said = json.dumps(await visitor.does("wall", "click", event))
+            assert "none of the pictures" in said or "index" not in (event or {})
+        assert await visitor.looks() == now
+        assert re.match("<b>seed ", now)
         assert before.startswith("<b>seed 5")
         await visitor.leaves()
 
     visit(attack())
-    tally("page: values that no browser sends", 7 * len(odd) + 5)
+    tally("page: values that no browser sends", 7 * len(odd) + 8)
 
 
 @pytest.mark.parametrize("count", [4, pytest.param(50, marks=pytest.mark.soak)])
