@@ -143,14 +143,16 @@ class Learner(ABC):
         return None
 
     def check_resumable(self) -> None:
-        """Checks that there is something to go on with.
+        """Checks that the run can go on, or was whole already.
 
         Raises:
             ConfigError: says what to change.
         """
-        if self.images > self.config.images:
+        unit, size = self.UNIT
+        if self.images >= self.config.images + self.config.batch:  # the last step may have shown some more
             raise ConfigError(
-                f"--images {self.config.images}: expected at least the {self.images} that the run has shown"
+                f"--{unit} {self.config.images / size:g}: expected at least the {self.images / size:g} that the run "
+                "has shown"
             )
 
     # ---- what all do alike ----
@@ -435,6 +437,10 @@ def _run(
             _evaluate(learner, data, run, progress)
             _save(learner, data, run)
         done = learner.images >= config.images or learner.end() is not None
+        if learner.images >= config.images:
+            progress.message(
+                f"all {learner.images / size:g} {unit} were shown already; --{unit} with more goes on"
+            )
         shown = reported = time.monotonic()
         reported_images, waited = learner.images, 0.0
         while not done:

@@ -9,6 +9,7 @@ import pkgutil
 import signal
 import sys
 from collections.abc import Iterator
+from types import FrameType
 
 import click
 
@@ -27,6 +28,8 @@ SECTIONS = {
     "This installation": ("doctor", "build-ops", "completion", "manual"),
 }
 """The commands by what they are for, as the help shows them."""
+TERMINATED = 128 + signal.SIGTERM
+_terminated: list[int] = []
 
 
 class _OneLineError(click.ClickException):
@@ -79,8 +82,10 @@ class _CommandFiles(click.Group):
 def _errors_as_one_line(*, debug: bool) -> Iterator[None]:
     try:
         yield
-    except ShoegenError as error:
-        if debug:
+    except Exception as error:
+        if _terminated:  # in the middle of C code, which took it for an error of its own
+            sys.exit(TERMINATED)
+        if debug or not isinstance(error, ShoegenError):
             raise
         message = one_line(str(error))
         if os.environ.get("WORLD_SIZE", "1") != "1" and "rank " not in message:
@@ -109,4 +114,10 @@ def main(debug: bool, ops: str | None) -> None:
     """
     if ops is not None:
         os.environ["SHOEGEN_OPS"] = ops  # read when the first op is loaded
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half-written files are cleaned up
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, _: FrameType | None) -> None:
+    """Ends the command by an exception, so that half-written files are cleaned up."""
+    _terminated.append(number)
+    sys.exit(TERMINATED)

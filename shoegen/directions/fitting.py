@@ -27,6 +27,7 @@ HELD_OUT = 0.2  # share of the samples that the SVM does not see
 REFINEMENTS = 4
 REFINED = 4  # times as many latents show the leaks that are aimed against
 DAMPING = 0.8  # of what leaks, that is aimed against: the models are of all layers, not of those chosen
+LONGEST = 3  # times the first step, that a refined one may have: longer ones leave what the generator was trained on
 SOFTNESS = 0.05  # see `steer`: for "all", which no step leaves wholly alone
 KIN = 0.7  # correlation over the samples from which on two attributes measure much the same, such as shaft and collar
 LEAST_ABOVE = 0.05  # share of the samples above an attribute's commonest value, if it is to be learned
@@ -330,6 +331,7 @@ def fit_direction(
     with watch("refining"):
         finer = ws[: REFINED * CALIBRATION]
         best = _look(best, measure_ws, finer, sigmas, say) or best
+        longest = LONGEST * best.step
         for _ in range(REFINEMENTS if others else 0):
             aims = targets.copy()
             aims[1:] -= [DAMPING * best.leaks_here.get(name, 0.0) for name in others]
@@ -338,6 +340,9 @@ def fit_direction(
             except DataError:  # what is left cannot be told apart; the best so far stands
                 break
             if direction is None or leak_size(direction) >= leak_size(best):
+                break
+            if direction.step > longest:
+                say(f"a step of {direction.step:.3g} in W is too long to carry; the one before stands")
                 break
             best, targets = direction, aims
 

@@ -376,13 +376,6 @@ class Trainer(Learner):
     def kept(self) -> set[int]:
         return {self.best["images"]} if self.best else set()
 
-    def check_resumable(self) -> None:
-        if not self.images < self.config.images:
-            raise ConfigError(
-                f"--kimg {self.config.kimg:g}: expected more than the {self.images / 1000:g} kimg that the run has "
-                "shown"
-            )
-
     # ---- state ----
 
     def state_dict(self) -> dict[str, Any]:

@@ -164,6 +164,13 @@ def test_what_the_linear_models_miss_is_measured_and_taken_out(monkeypatch):
     config = FitConfig(attribute="heel", orthogonal_to=["toe_height"], layers=[0, 1, 2, 3])
     options = {"num_ws": LAYERS, "generator_hash": "x"}
     refined = fit_direction(draw(), bent, config, **options)
+    # Not where that takes a step which leads too far.
+    with monkeypatch.context() as patched:
+        patched.setattr("shoegen.directions.fitting.LONGEST", 1.0)
+        said = []
+        short = fit_direction(draw(), bent, config, say=said.append, **options)
+        assert short.step < refined.step
+        assert any("too long to carry" in line for line in said)
     monkeypatch.setattr("shoegen.directions.fitting.REFINEMENTS", 0)
     plain = fit_direction(draw(), bent, config, **options)
     assert abs(plain.leaks["0-3"]["toe_height"]) > 0.1

@@ -16,7 +16,7 @@ from shoegen.errors import FileFormatError
 from shoegen.stylegan.augment import AugmentControl
 from shoegen.stylegan.config import AugmentConfig, cpu_config, override
 from shoegen.stylegan.networks import Generator
-from shoegen.stylegan.trainer import Trainer
+from shoegen.stylegan.trainer import MODEL_FILE, Trainer
 from shoegen.torch_utils.checkpoints import latest_checkpoint, load_checkpoint
 
 RESOLUTION = 16
@@ -212,9 +212,15 @@ def test_resume_needs_a_run(tmp_path):
 
 def test_a_finished_run_says_so(shoes, tmp_path):
     assert train(*start_options(shoes, tmp_path / "run", kimg=0.01)).exit_code == 0
-    result = train("--resume", "--kimg", 0.01, "--out", tmp_path / "run")
+    model = (tmp_path / "run" / MODEL_FILE).read_bytes()
+    for length in ([], ["--kimg", 0.01], ["--kimg", 0.016]):  # as what starts trainings anew may ask for
+        result = train("--resume", *length, "--out", tmp_path / "run")
+        assert result.exit_code == 0, result.stderr
+        assert "all 0.016 kimg were shown already; --kimg with more goes on" in result.stderr
+        assert (tmp_path / "run" / MODEL_FILE).read_bytes() == model
+    result = train("--resume", "--kimg", 0.008, "--out", tmp_path / "run")
     assert result.exit_code == 1
-    assert "expected more than the 0.016 kimg" in result.stderr
+    assert "--kimg 0.008: expected at least the 0.016 that the run has shown" in result.stderr
 
 
 def test_resume_refuses_what_it_would_ignore(shoes, tmp_path):
