@@ -1,13 +1,18 @@
-"""Live progress: a bar with figures on a terminal, plain lines elsewhere."""
+"""Live progress: a bar with figures on a terminal, plain lines every few seconds elsewhere."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+
+BAR = 30  # columns, and a sixth of a narrow terminal
+LINE_SECONDS = 5.0  # at least, from one plain line to the next
 
 
 class LiveProgress:
@@ -25,28 +30,34 @@ class LiveProgress:
         self._task, self._total, self._unit = task, total, unit
         self._first, self._started = done, time.monotonic()
         self._bar: Progress | None = None
-        self._on = on
+        self._on, self._shown = on, -math.inf
         if on and sys.stderr.isatty():
+            console = Console(stderr=True)
+            width = min(BAR, console.width // 6)
             self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.fields[figures]}"),
-                console=Console(stderr=True),
+                TextColumn("{task.description}", table_column=Column(min_width=len(task))),
+                BarColumn(width, table_column=Column(min_width=width)),
+                TextColumn(  # what has no room is cut off
+                    "{task.fields[figures]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+                ),
+                console=console,
+                expand=True,
             )
             self._id = self._bar.add_task(task, total=total, figures="")
             self._bar.update(self._id, completed=done)
 
     def update(self, done: float, figures: str = "") -> None:
-        """Shows that `done` of the total is done, with `figures` and the time that is left."""
+        """Shows that `done` of the total is done, with the time that is left and `figures`."""
         if not self._on:
             return
         elapsed = time.monotonic() - self._started
         left = max(self._total - done, 0)
         eta = elapsed / (done - self._first) * left if done > self._first else float("nan")
-        text = f"{done:g}/{self._total:g} {self._unit}  {figures}  ETA {format_seconds(eta)}"
+        text = f"{done:g}/{self._total:g} {self._unit}  ETA {format_seconds(eta)}  {figures}".rstrip()
         if self._bar:
             self._bar.update(self._id, completed=done, figures=text)
-        else:
+        elif done >= self._total or time.monotonic() - self._shown >= LINE_SECONDS:
+            self._shown = time.monotonic()
             print(f"{self._task} {text}", file=sys.stderr, flush=True)
 
     def message(self, text: str) -> None:
