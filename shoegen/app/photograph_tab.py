@@ -54,7 +54,8 @@ class PhotographTab:
                 )
                 self.quality = gr.Radio(
                     list(QUALITIES), value="Balanced", label="How well it is to be found",
-                    info="Fast takes seconds, Balanced half a minute, Best minutes.", elem_id="photo-quality",
+                    info="Fast takes seconds, Balanced some ten seconds, Best a minute; large models take longer.",
+                    elem_id="photo-quality",
                 )  # fmt: skip
                 with gr.Row():
                     self.find = gr.Button(
