@@ -38,13 +38,17 @@ types: $(INSTALLED) tree
 docs: $(INSTALLED) tree  ## the documents as a site: build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-bench: $(INSTALLED)  ## the figures that the README quotes
+bench: $(INSTALLED)  ## the figures of the shipped models: hours
 	$(BIN)/python benchmarks/edit_quality.py --seeds 500
 	$(BIN)/python benchmarks/sample_quality.py
 	$(BIN)/python benchmarks/segmenter_quality.py
 	$(BIN)/python benchmarks/paint_quality.py --count 1000
 	$(BIN)/python benchmarks/swap_quality.py
 	$(BIN)/python benchmarks/edit_speed.py
+	$(BIN)/python benchmarks/inversion_quality.py
+	$(BIN)/python benchmarks/fitting_speed.py
+	$(BIN)/python benchmarks/segmenter_speed.py
+	$(BIN)/python benchmarks/app_speed.py
 	$(BIN)/python benchmarks/render_speed.py
 	$(BIN)/python benchmarks/painting_speed.py
 	$(BIN)/python benchmarks/generator_speed.py --batch 1 4

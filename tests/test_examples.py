@@ -248,7 +248,7 @@ def test_one_node_goes_on_where_it_was_stopped(shoes, tmp_path):
 
 
 def test_several_nodes_meet(shoes, tmp_path, free_port):
-    out, where = tmp_path / "run", f"127.0.0.1:{free_port}"
+    out, where = tmp_path / "no" / "parent" / "run", f"127.0.0.1:{free_port}"
     settings = {"NNODES": "2", "NPROC": "1", "MASTER": where, "ADDRESS": "127.0.0.1"}
     output = finish(*(launch("several_nodes.sh", out, shoes, kimg=0.016, **settings) for _ in range(2)))
     assert "2 processes" in output

@@ -23,5 +23,5 @@ if [[ -e $run/config.json ]]; then
     set -- --resume # it keeps the options that it was started with
 fi
 exec torchrun --nnodes "$NNODES" --nproc-per-node "${NPROC:-gpu}" --max-restarts "${RESTARTS:-3}" \
-    --rdzv-backend c10d --rdzv-endpoint "$MASTER" --rdzv-id "$run" ${ADDRESS:+--local-addr "$ADDRESS"} \
+    --rdzv-backend c10d --rdzv-endpoint "$MASTER" --rdzv-id "shoegen-${run//\//-}" ${ADDRESS:+--local-addr "$ADDRESS"} \
     -m shoegen "$command" "$@" --out "$run"

@@ -11,7 +11,7 @@
     outstanding.add(underway);
     try {
       const response = await ask(input, init);
-      const { event_id: event } = await response.clone().json();
+      const { event_id: event } = await response.clone().json().catch(() => ({})); // not JSON: a proxy's error
       if (event && !early.delete(event)) outstanding.add(event);
       return response;
     } finally {

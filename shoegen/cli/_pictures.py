@@ -35,6 +35,13 @@ def find_pictures(sources: tuple[Path, ...]) -> list[Path]:
     return pictures
 
 
+def find_maps(sources: tuple[Path, ...]) -> list[Path]:
+    """The same of part maps, without what `shoegen segment --overlay` leaves beside them in folders."""
+    from shoegen.data.images import OVERLAY
+
+    return [path for path in find_pictures(sources) if path in sources or not path.stem.endswith(OVERLAY)]
+
+
 def readable(pictures: list[Path], *, skip_bad: bool) -> list[Path]:
     """The pictures that can be decoded; the others are named."""
     from shoegen.data.images import read_image

@@ -58,7 +58,8 @@ def command(
     shoegen app --model runs/shoes --port 8000
     SHOEGEN_PASSWORD=… shoegen app --host 0.0.0.0 --no-open
 
-    It works offline and is seen by this machine alone, unless --host says otherwise. Pip install 'shoegen[app]'.
+    It works offline and is seen by this machine alone, unless --host says otherwise. It needs: pip install
+    'shoegen[app]'.
     """
     import webbrowser
 

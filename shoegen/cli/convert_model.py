@@ -10,7 +10,9 @@ import click
 
 @click.command()
 @click.argument("source", metavar="IN", type=click.Path())
-@click.option("--out", required=True, type=click.Path(), help="The file to write; see below for its suffix.")
+@click.option(
+    "--out", required=True, type=click.Path(), help="The file to write; its suffix follows from --to."
+)
 @click.option(
     "--to",
     type=click.Choice(["shoegen", "official", "rosinality"]),

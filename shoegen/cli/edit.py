@@ -318,12 +318,15 @@ def _check_report(path: str | None) -> None:
 
 
 def _say(shoe: Shoe, attribute: str, shoe_length: float) -> str:
-    """ "0.234 (62 mm)" """
+    """ "0.234 (62 mm)"; "not measured (no heel)"."""
     from shoegen.measure import ATTRIBUTES
 
     text = shoe.say(attribute, shoe_length)
     is_length = attribute in ATTRIBUTES and ATTRIBUTES[attribute].unit == "shoe length"
-    return f"{shoe.measures[attribute]:.3f} ({text})" if is_length and text != "not measured" else text
+    if text == "not measured":
+        reason = getattr(shoe.measures, "reasons", {}).get(attribute)
+        return f"{text} ({reason})" if reason else text
+    return f"{shoe.measures[attribute]:.3f} ({text})" if is_length else text
 
 
 def _say_targets(edits: Sequence[Edit], model: ShoeModel) -> None:
@@ -359,7 +362,11 @@ def _edit_many(given: dict[str, Any], amounts: dict[str, Amount], shoe_length: f
     if out.is_file():
         raise ConfigError(f"--out {out}: it is a file; many pictures need a folder")
     _check_report(given["report"])
-    jobs = read_jobs(given["jobs"], out) if given["jobs"] else _jobs(given, amounts, out)
+    jobs = (
+        read_jobs(given["jobs"], out, skip_bad=given["skip_bad"])
+        if given["jobs"]
+        else _jobs(given, amounts, out)
+    )
     check_jobs(jobs)
     model = _open_model(given)
     for name in dict.fromkeys(name for job in jobs for name in job.edits):

@@ -14,7 +14,7 @@ import click
 
 from shoegen.cli._completion import complete_model
 from shoegen.cli._options import refuse_overwriting, refuse_without_effect
-from shoegen.cli._pictures import check_outputs, find_pictures, name_outputs, read_mask, readable
+from shoegen.cli._pictures import check_outputs, find_maps, find_pictures, name_outputs, read_mask, readable
 from shoegen.cli._progress import show_progress
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ def command(
     if labels is not None and not maps:
         raise ConfigError("--labels has no effect without --maps; leave it out")
     length = parse_shoe_length(shoe_length, "--shoe-length")
-    names = name_outputs(readable(find_pictures(sources), skip_bad=skip_bad))
+    pictures = find_maps(sources) if maps else find_pictures(sources)
+    names = name_outputs(readable(pictures, skip_bad=skip_bad))
     given = [*names, *(each for each in (own, labels) if each is not None)]
     refuse_overwriting("--csv", csv_path, given)
     if csv_path is not None:

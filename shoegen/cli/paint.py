@@ -9,7 +9,7 @@ import click
 
 from shoegen.cli._completion import complete_model
 from shoegen.cli._options import refuse_overwriting
-from shoegen.cli._pictures import find_pictures, name_outputs
+from shoegen.cli._pictures import find_maps, name_outputs
 from shoegen.cli._progress import show_progress
 from shoegen.errors import ConfigError, DataError
 
@@ -189,14 +189,12 @@ def _usable(prepare: _Preparation, sources: list[Path], *, skip_bad: bool) -> li
 
 def _plan(sources: tuple[Path, ...], out: Path) -> dict[Path, Path]:
     """The file to write for each part map: `out` itself for a single one, else one of its name in that folder."""
-    from shoegen.spade.maps import OVERLAY
-
-    # Of a data set the maps alone, and nothing that `shoegen segment --overlay` leaves beside them.
+    # Of a data set the maps alone.
     places = tuple(
         each / "masks" if (each / "masks").is_dir() and (each / "images").is_dir() else each
         for each in sources
     )
-    maps = [path for path in find_pictures(places) if path in places or not path.stem.endswith(OVERLAY)]
+    maps = find_maps(places)
     if len(sources) == 1 and sources[0].is_file() and out.suffix and not out.is_dir():
         return {maps[0]: out}
     if out.is_file() or out.suffix:

@@ -30,6 +30,7 @@ FITS = ("strict", "crop", "pad")
 FILTERS = ("auto", "lanczos", "box", "bicubic", "bilinear")
 CHANNELS = {1: "greyscale", 3: "RGB", 4: "RGBA"}
 MAX_PIXELS = 100_000_000
+OVERLAY = ".overlay"  # what `shoegen segment --overlay` adds to the names of pictures that are no part maps
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 )

@@ -316,8 +316,9 @@ def _recommend_size(sizes: list[Size]) -> list[str]:
     square = max((2**k for k in range(3, 11) if short >= ENLARGED * 2**k), default=8)
     middle = median(width / height for height, width in sizes)
     alike = sum(abs(width / height / middle - 1) < 0.03 for height, width in sizes) / len(sizes)
-    if alike == 1 and abs(middle - 1) < 0.03:
-        return [f"square pictures: --resolution {square}{_fit_for(sizes, (square, square))}"]
+    if alike >= 0.9 and abs(middle - 1) < 0.03:
+        all_or_most = "square" if alike == 1 else "mostly square"
+        return [f"{all_or_most} pictures: --resolution {square}{_fit_for(sizes, (square, square))}"]
     squares = (
         f"--resolution {square} with --fit pad (margins are added, nothing is lost) "
         "or --fit crop (the centre is kept)"
@@ -335,8 +336,8 @@ def _fit_for(sizes: list[Size], target: Size) -> str:
 
 
 def _best_shape(height: float, width: float) -> Size | None:
-    """The largest size that a generator can have, of about the shape and at most the size of (height, width)."""
-    best: tuple[int, float, Size] | None = None
+    """The largest size that a generator can have, of about the shape of (height, width), and hardly above its size."""
+    best: tuple[bool, int, float, Size] | None = None
     for doublings in range(1, 9):
         for rows in range(4, 17):
             for columns in range(4, 17):
@@ -344,6 +345,7 @@ def _best_shape(height: float, width: float) -> Size | None:
                 error = abs(columns / rows * height / width - 1)
                 fits = height >= ENLARGED * size[0] and width >= ENLARGED * size[1] and max(size) <= 1024
                 if min(rows, columns) < 8 and error < 0.03 and fits:
-                    candidate = doublings, -error, size
+                    is_within = height >= size[0] and width >= size[1]
+                    candidate = is_within, doublings, -error, size
                     best = max(best, candidate) if best else candidate
-    return best[2] if best else None
+    return best[3] if best else None

@@ -75,35 +75,35 @@ def edit(
     targets: dict[str, float] = {}
     reached: dict[str, float] = {}
     corrections: dict[str, float] = {}
-    pictures = 0
-    wanted: list[float] = []
+    steps, pictures = np.zeros(len(aimed)), 0
+
+    def aim_from(ws: Tensor) -> _Aim:
+        return _Aim(shoe, ws, [(name, directions[name]) for name in aimed], kept)
+
     if aimed:
-        aim = _Aim(shoe, ws, [(name, directions[name]) for name in aimed], kept)
         wanted = [
             _target(shoe, directions[name], amounts[name], Path(name).stem, shoe_length) for name in aimed
         ]
+        aim = aim_from(ws)
         found = aim.solve(wanted, shoe_length)
-        ws, corrections, pictures = (
-            aim.moved(found.strengths),
-            aim.corrections(found.strengths),
-            found.pictures,
-        )
-        for k, name in enumerate(aimed):
-            strengths[name] = float(found.strengths[k])
-            targets[name], reached[name] = wanted[k], float(found.values[k])
+        ws = aim.moved(found.strengths)
+        strengths |= zip(aimed, found.strengths.tolist(), strict=True)
     held = None
     if hold and any(strengths.values()):
-        attributes = [each.attribute for each in directions.values()]
-        held = holding.hold(shoe, shoe.moved_to(ws), attributes)
+        held = holding.hold(shoe, shoe.moved_to(ws), [each.attribute for each in directions.values()])
     if held is not None:
         ws = held
-        if aimed:  # the search has brought them a little off
-            aim = _Aim(shoe, ws, [(name, directions[name]) for name in aimed], kept)
+    if aimed:
+        if held is not None:  # the search has brought them a little off
+            steps, pictures = found.strengths, found.pictures
+            aim = aim_from(held)
             found = aim.touch_up(wanted)
-            ws, pictures = aim.moved(found.strengths), pictures + found.pictures
-            for k, name in enumerate(aimed):
-                strengths[name] += float(found.strengths[k])
-                reached[name] = float(found.values[k])
+        found = aim.correct(found, wanted)  # only now is it seen what has moved that was to stay
+        ws, corrections = aim.moved(found.strengths), aim.corrections(found.strengths)
+        steps, pictures = steps + found.strengths[: len(aimed)], pictures + found.pictures
+        for k, name in enumerate(aimed):
+            strengths[name] = float(steps[k])
+            targets[name], reached[name] = wanted[k], float(found.values[k])
 
     history = [
         Edit(
@@ -249,7 +249,7 @@ class _Aim:
         return {move.attribute: strength for move, strength in found if strength}
 
     def solve(self, wanted: Sequence[float], shoe_length: float) -> Found:
-        """Strengths (K,), and those of corrections behind them where something that was to stay had moved.
+        """Strengths (K,) at which the attributes are what they shall be.
 
         Raises:
             ConfigError: out of reach, with the range that is not.
@@ -257,7 +257,7 @@ class _Aim:
         targets = np.array(wanted)
         found = self._solve_one(targets[0]) if len(targets) == 1 else self._solve_many(targets)
         self._check(found, targets, shoe_length)
-        return self._correct(found, targets) if self.keeps else found
+        return found
 
     def touch_up(self, wanted: Sequence[float]) -> Found:
         """The small strengths (K,) that come closest to what is wanted."""
@@ -350,9 +350,11 @@ class _Aim:
                 f"{shoe_length:g} mm; ask for less"
             )
 
-    def _correct(self, found: Found, targets: np.ndarray) -> Found:
-        """Brings back what was to stay and has moved, where that helps."""
-        count = len(self.moves)
+    def correct(self, found: Found, wanted: Sequence[float]) -> Found:
+        """Brings back what was to stay and has moved, where that helps: strengths of corrections behind the others."""
+        if not self.keeps:
+            return found
+        count, targets = len(self.moves), np.array(wanted)
         attributes = [move.attribute for move in (*self.moves, *self.keeps)]
         before = np.array([self.shoe.measures[move.attribute] for move in self.keeps])
         sigmas = np.array([move.sigma for move in self.keeps])

@@ -69,8 +69,8 @@ class Amount:
             raise ConfigError(_unread(name, given, way))
         if amount.way == "strength" and not abs(amount.value) <= MAX_STRENGTH:  # nor NaN
             raise ConfigError(
-                f"{name}: got {given!r}, expected -{MAX_STRENGTH} to {MAX_STRENGTH} such as 2 or -1.5, or an amount "
-                "with a unit such as +20mm or 80mm"
+                f"{name}: got {given!r}, expected -{MAX_STRENGTH} to {MAX_STRENGTH} such as 2 or -1.5; amounts with a "
+                "unit are given by --by +20mm, --to 80mm or heel='+20mm'"
             )
         if not math.isfinite(amount.value):
             raise ConfigError(_unread(name, given, way))
@@ -137,7 +137,7 @@ def parse_edits(texts: list[str], option: str = "--edit") -> dict[str, Amount]:
         if not equals or not name or not amount.strip():
             raise ConfigError(f"{option}: got {text!r}, expected DIRECTION=AMOUNT such as heel=+20mm")
         if name in edits:
-            raise ConfigError(f"{option}: got {name} twice; add the amounts up")
+            raise ConfigError(f"{option}: got {name} twice; give it once")
         edits[name] = Amount.parse(amount, f"{option} {name}")
     return edits
 

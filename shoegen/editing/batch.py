@@ -80,7 +80,7 @@ class Tally:
         return self.done / self.seconds if self.seconds else 0.0
 
 
-def read_jobs(path: str | Path, out: str | Path) -> list[Job]:
+def read_jobs(path: str | Path, out: str | Path, *, skip_bad: bool = False) -> list[Job]:
     """Jobs from a CSV file: one of the columns seed, latent and image; edits; and maybe keep and out.
 
         image,edits,keep,out
@@ -88,6 +88,9 @@ def read_jobs(path: str | Path, out: str | Path) -> list[Job]:
 
     Edits are parted by blanks or semicolons; what is kept by blanks, semicolons or commas. Paths of latents and images
     are relative to the CSV file, `out` to the folder `out`; without one it is numbered.
+
+    Args:
+        skip_bad: a latent or an image that is not there is its job's own error, when it is run.
 
     Raises:
         DataError: cannot be read, or a line is wrong; says which.
@@ -101,7 +104,7 @@ def read_jobs(path: str | Path, out: str | Path) -> list[Job]:
             _check_columns(path, reader.fieldnames or ())
             for row in reader:
                 try:
-                    jobs.append(_read_job(row, path.parent, out, len(jobs)))
+                    jobs.append(_read_job(row, path.parent, out, len(jobs), skip_bad))
                 except ConfigError as error:
                     raise DataError(f"{path}, line {reader.line_num}: {error}") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -214,7 +217,7 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
         )
 
 
-def _read_job(row: Mapping[str, str], folder: Path, out: Path, index: int) -> Job:
+def _read_job(row: Mapping[str, str], folder: Path, out: Path, index: int, skip_bad: bool) -> Job:
     if "" in row:
         raise ConfigError("more cells than columns; put quotes around what has commas")
     given = [kind for kind in KINDS if row.get(kind, "").strip()]
@@ -226,7 +229,7 @@ def _read_job(row: Mapping[str, str], folder: Path, out: Path, index: int) -> Jo
         raise ConfigError(f"seed: got {source!r}, expected a whole number from 0 to 2³² − 1")
     if kind != "seed":
         source = str(folder / source)
-        if not Path(source).is_file():
+        if not skip_bad and not Path(source).is_file():
             raise ConfigError(f"nothing at {source}; paths are relative to the CSV file")
     edits = split_edits(row["edits"])
     if not edits:

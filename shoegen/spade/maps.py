@@ -12,12 +12,10 @@ import numpy as np
 
 from shoegen.data.annotations.pngs import decode_colors
 from shoegen.data.files import PictureFiles
-from shoegen.data.images import MAX_PIXELS, READ_FORMATS, decode_part_map, open_picture
+from shoegen.data.images import MAX_PIXELS, OVERLAY, READ_FORMATS, decode_part_map, open_picture
 from shoegen.data.labels import LabelMap
 from shoegen.errors import DataError
 from shoegen.torch_utils.text import some
-
-OVERLAY = ".overlay"  # what `shoegen segment --overlay` adds to the names of pictures that are no maps
 
 
 def read_map(path: str | Path, labels: LabelMap) -> np.ndarray:

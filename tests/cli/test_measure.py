@@ -57,6 +57,11 @@ def test_part_maps_to_tables_and_csv(maps, tmp_path):
     assert "heel_height: no shoe" in void["not_measured"]
 
 
+def test_overlays_beside_part_maps_are_left_out(maps):
+    write_image(maps / "shoe.overlay.png", np.full((8, 8, 3), 7, np.uint8))
+    assert "2 pictures" in run(maps, "--maps")
+
+
 def test_photographs_are_segmented_and_drawn_over(tmp_path):
     shoe = render(0, 1, 64)
     write_image(tmp_path / "shoe.png", shoe.image)

@@ -161,6 +161,8 @@ class TestRecommendations:
             ([(64, 64), (60, 62)], "square pictures: --resolution 64 --fit crop"),
             ([(220, 220)], "square pictures: --resolution 256"),
             ([(210, 210)], "square pictures: --resolution 128"),
+            ([(96, 96)] * 12 + [(96, 72)], "mostly square pictures: --resolution 64 --fit crop"),
+            ([(50, 75)] * 2, "one shape prevails: --resolution 72x48; or"),
             ([(48, 32)] * 2, "one shape prevails: --resolution 32x48; or"),
             ([(50, 33)] * 2, "one shape prevails: --resolution 32x48; or"),
             (

@@ -66,6 +66,14 @@ def test_jobs_that_are_wrong(tmp_path, lines, match):
         read_jobs(write_csv(tmp_path / "jobs.csv", *lines), tmp_path)
 
 
+def test_a_source_that_is_not_there_may_be_left_to_its_job(model, tmp_path):
+    lines = ["latent,seed,edits", "nope.safetensors,,heel=1", ",3,heel=1"]
+    jobs = read_jobs(write_csv(tmp_path / "jobs.csv", *lines), tmp_path, skip_bad=True)
+    bad, good = run_jobs(model, jobs, skip_bad=True)
+    assert "nope.safetensors" in bad.error
+    assert good.after is not None
+
+
 def test_jobs_that_cannot_be_written(tmp_path):
     def job(out, kind="seed", source="3"):
         return Job(kind, source, {}, tmp_path / out)

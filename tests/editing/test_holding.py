@@ -48,6 +48,15 @@ def test_a_higher_heel_leaves_the_upper_as_it_looks(default, seed):
     assert colors[1] < max(0.6 * colors[0], 4.0)  # four is hardly seen
 
 
+@pytest.mark.parametrize("seed", [1, 7, 11])
+def test_what_is_kept_by_measuring_stays_also_where_the_rest_is_held(default, seed):
+    shoe, sigma = default.sample(seed), default.direction("heel").sigmas["toe_pointedness"]
+    kept = shoe.edit(heel="+15mm", keep="toe")
+    assert kept.history[-1].held
+    assert abs(kept.measures["toe_pointedness"] - shoe.measures["toe_pointedness"]) < 0.25 * sigma
+    assert 265 * (kept.measures["heel_height"] - shoe.measures["heel_height"]) == pytest.approx(15, abs=3)
+
+
 def test_targets_hold_too(default):
     shoe = default.sample(1000002)
     edited = shoe.edit(heel="+20mm")
