@@ -63,7 +63,8 @@ class Reading:
 class Bench:
     """One shoe, sliders, undo and redo. Not for several threads at once: its `Work` has the lock.
 
-    Attributes: shoe_length, in millimetres; view and scale, what its visitor looks at and what the sliders show.
+    Attributes: shoe_length, in millimetres; view and scale, what its visitor looks at and what the sliders show; hold
+        and keep, what is to stay.
     """
 
     def __init__(self, studio: Studio) -> None:
@@ -72,6 +73,8 @@ class Bench:
         self._undone: list[Entry] = []
         self.shoe_length = SHOE_LENGTH
         self.view, self.scale = "", MEASURED
+        self.hold = True
+        self.keep: tuple[str, ...] = ()
 
     @property
     def shoe(self) -> Shoe | None:
@@ -201,7 +204,12 @@ class Bench:
         drag = entry.drag
         assert drag is not None
         shoe = self._edited(drag.base, drag.slider, drag.value, drag.scale, drag.keep, hold=True)
-        return replace(entry, shoe=shoe, drag=replace(drag, is_straight=False))
+        return replace(self.left_straight(entry), shoe=shoe)
+
+    def left_straight(self, entry: Entry) -> Entry:
+        """An entry as it is, with nothing to be held any more."""
+        assert entry.drag is not None
+        return replace(entry, drag=replace(entry.drag, is_straight=False))
 
     def settle(self, entry: Entry, held: Entry) -> bool:
         """Puts what was held in its entry's place, unless there is another by now."""
@@ -218,6 +226,7 @@ class Bench:
         if amount is None:
             return base.shoe
         edits: dict[str, Any] = {name: amount}
+        keep = [each for each in keep if each != direction.attribute]  # it is moved by hand
         shoe = base.shoe.edit(keep=keep, hold=hold, shoe_length=self.shoe_length, **edits)
         _ = shoe.image, shoe.measures  # so that what fails does so before anything is changed
         return shoe

@@ -17,12 +17,13 @@ import gradio as gr
 from shoegen.app import pictures, widgets
 from shoegen.app.bench import MEASURED, SIGMA, Bench
 from shoegen.app.studio import Studio
-from shoegen.app.widgets import guarded, need
+from shoegen.app.widgets import guarded, need, number
 from shoegen.app.words import name_of, refusal
 from shoegen.app.work import Work
 from shoegen.data.images import encode_png
 from shoegen.directions.direction import Direction
 from shoegen.editing import Shoe
+from shoegen.errors import ConfigError
 from shoegen.measure import ATTRIBUTES, parse_shoe_length
 
 SHOE, COMPARE, WIPE, PARTS, CHANGES, IN_PHOTO = (
@@ -34,6 +35,7 @@ _EMPTY = {"shoes": "Pick a shoe first.", "photograph": "The shoe of your photogr
 # Gradio leaves a click alone that comes while the last one is at work: here each counts, or the last.
 EACH: dict[str, Any] = {"concurrency_id": "edit", "api_visibility": "private", "trigger_mode": "multiple"}
 LAST = EACH | {"trigger_mode": "always_last"}
+SETTLE = LAST | {"concurrency_id": "settle", "concurrency_limit": 2, "show_progress": "hidden"}
 
 
 @dataclass
@@ -173,12 +175,14 @@ class Editor:
             self.view: bench.view or SHOE,
             self.scale: scales[bench.scale],
             self.length: f"{bench.shoe_length:g} mm",
+            self.hold: bench.hold,
+            self.keep: list(bench.keep),
         }
         return settings if bench.shoe is None else settings | self.show(bench)
 
     @property
     def restored(self) -> list[Any]:
-        return [*self.outputs, self.view, self.scale, self.length]
+        return [*self.outputs, self.view, self.scale, self.length, self.hold, self.keep]
 
     def _slider(self, bench: Bench, direction: Direction) -> Any:
         scale = bench.scale
@@ -250,6 +254,18 @@ class Editor:
         self.scale.input(rescale, [*inputs, self.scale], outputs, show_progress="hidden", **LAST)
 
         @guarded(self.says)
+        def set_rest(work: Work, hold: bool, keep: list[str]) -> dict[Any, Any]:
+            with need(work).lock:
+                bench = work.benches[self.name]
+                bench.hold, bench.keep = bool(hold), tuple(keep or ())
+            return {}
+
+        for setting in (self.hold, self.keep):
+            setting.input(
+                set_rest, [*inputs, self.hold, self.keep], [self.says], show_progress="hidden", **LAST
+            )
+
+        @guarded(self.says)
         def look(work: Work, view: str) -> dict[Any, Any]:
             with need(work).lock:
                 bench = work.benches[self.name]
@@ -273,43 +289,28 @@ class Editor:
 
         def drag(name: str) -> Callable[..., Any]:
             @guarded(self.says)
-            def run(work: Work, keep: list[str], hold: bool, value: float) -> dict[Any, Any]:
+            def run(work: Work, scale: str, value: Any) -> dict[Any, Any]:
                 with need(work).lock:
                     bench, refused = work.benches[self.name], ""
+                    wanted = number(value, math.nan)
+                    if SCALES[scale] != bench.scale or math.isnan(
+                        wanted
+                    ):  # of the scale before, or an empty field
+                        return self.show(bench)
                     try:
-                        bench.drag(name, float(value), bench.scale, keep or [], hold=bool(hold))
-                    except Exception as error:  # said beside the slider
-                        refused = refusal(error)
+                        bench.drag(name, wanted, bench.scale, bench.keep, hold=bench.hold)
+                    except ConfigError as error:  # said beside the slider, which has the name
+                        refused = refusal(type(error)(str(error).removeprefix(f"{name}: ")))
                     return self.show(bench, dragged=name, refused=refused)
-
-            return run
-
-        def settle(name: str) -> Callable[..., Any]:
-            @guarded(self.refusals[name])
-            def run(work: Work) -> dict[Any, Any]:
-                bench = need(work).benches[self.name]
-                entry = bench.unsettled
-                if entry is None:
-                    return {self.refusals[name]: gr.skip()}
-                time.sleep(REST)
-                if bench.unsettled is not entry:  # it is dragged on
-                    return {self.refusals[name]: gr.skip()}
-                held = bench.held(entry)
-                with work.lock:
-                    if bench.settle(entry, held):
-                        shown = self.show(bench, dragged=name)
-                        return {**shown, self.sliders[name]: gr.update(value=held.drag and held.drag.value)}
-                return {self.refusals[name]: gr.skip()}
 
             return run
 
         for name, slider in self.sliders.items():
             slider.input(
-                drag(name), [*inputs, self.keep, self.hold, slider], outputs, show_progress="hidden",
+                drag(name), [*inputs, self.scale, slider], outputs, show_progress="hidden",
                 **LAST,
             ).then(
-                settle(name), inputs, outputs, show_progress="hidden",
-                **LAST | {"concurrency_id": "settle"}, concurrency_limit=2,
+                self.settle, inputs, outputs, **SETTLE,
             )  # fmt: skip
 
         @guarded(self.says)
@@ -321,6 +322,31 @@ class Editor:
 
         for event in (self.length.submit, self.length.blur):
             event(set_length, [*inputs, self.length], outputs, show_progress="hidden", **EACH)
+
+    def settle(self, work: Work | None) -> dict[Any, Any]:
+        """Holds the rest of the shoe where a slider has come to rest, if that is still to be done."""
+        bench = work.benches[self.name] if work is not None else None
+        entry = bench.unsettled if bench is not None else None
+        if work is None or bench is None or entry is None or entry.drag is None:
+            return {self.story: gr.skip()}
+        name = entry.drag.slider
+        time.sleep(REST)
+        if bench.unsettled is not entry:  # it is dragged on, or the page before has done it
+            with work.lock:
+                return self.show(bench, dragged=name)
+        try:
+            held, refused = bench.held(entry), ""
+        except Exception as error:
+            held, refused = bench.left_straight(entry), refusal(error)
+        with work.lock:
+            if not bench.settle(entry, held):
+                return self.show(bench, dragged=name)
+            shown = self.show(bench, dragged=name, refused=refused)
+            if refused:
+                return shown
+            if bench.scale == entry.drag.scale:  # what was asked for, which what is measured comes close to
+                return {**shown, self.sliders[name]: gr.update(value=entry.drag.value)}
+            return {**shown, self.sliders[name]: self._slider(bench, self.studio.directions[name])}
 
     # ---- files ----
 

@@ -26,6 +26,7 @@ from shoegen.errors import ConfigError, DataError
 from shoegen.measure import ATTRIBUTES, format_measure, measure
 from shoegen.spade.maps import decode_map
 
+EMPTY = '<div class="empty">What you draw appears here as a shoe.</div>'
 SIDE = 256  # pixels of the canvas, as in canvas.js
 STYLES = 8
 EXAMPLES = 8
@@ -81,7 +82,7 @@ class PaintTab:
                     given = drop("A part map (PNG)", "paint-map", studio.options)
             with gr.Column(scale=5, min_width=340):
                 self.painted = gr.HTML(
-                    '<div class="empty">What you draw appears here as a shoe.</div>',
+                    EMPTY,
                     elem_id="painted", elem_classes="stage", apply_default_css=False,
                 )  # fmt: skip
                 self.measured = gr.HTML("", elem_id="paint-measured", elem_classes="reading")
@@ -98,7 +99,7 @@ class PaintTab:
                     widgets.export("⤓ Part map", self._export_map, [work], self.says, "paint-export-map")
 
         shown = [self.painted, self.measured, self.styles, self.says]
-        self.outputs = [self.canvas, *shown]
+        self.outputs = [self.canvas, *shown, self.style_says]
 
         @guarded(self.says)
         def draw(work: Work, url: str) -> dict[Any, Any]:
@@ -160,8 +161,8 @@ class PaintTab:
             picture, name = take_picture(file, studio.options)
             check_style(studio.painter, picture, name)
             with need(work).lock:
-                work.style_picture = picture
-                return {style: None, **self.show(work), self.style_says: remark(f"In the style of {name}.")}
+                work.style_picture, work.style_name = picture, name
+                return {style: None, **self.show(work), self.style_says: self._style(work)}
 
         self.styles.click(pick_style, [work], styled, show_progress="hidden", **EACH)
         others.click(other_styles, [work], styled, show_progress="hidden", **EACH)
@@ -171,7 +172,8 @@ class PaintTab:
         """The painting, its measures, and the drawing in other styles."""
         part_map = work.drawing
         if part_map is None or not part_map.any():
-            return {}
+            work.painted = None
+            return {self.painted: EMPTY, self.measured: "", self.styles: ""}
         painter = self._studio.painter
         seeds = list(range(work.first_style, work.first_style + STYLES)) if painter.config.z_dim else []
         if work.style_picture is not None:
@@ -188,6 +190,13 @@ class PaintTab:
             self.measured: self._measures(part_map),
             self.styles: pictures.tiles(tiles, chosen=chosen),
         }
+
+    def restore(self, work: Work) -> dict[Any, Any]:
+        """The drawing and its painting after the page was loaded anew."""
+        return {self.canvas: self.url(work), **self.show(work), self.style_says: self._style(work)}
+
+    def _style(self, work: Work) -> str:
+        return remark(f"In the style of {work.style_name}.") if work.style_picture is not None else ""
 
     def url(self, work: Work) -> str:
         """The drawing, for the canvas."""

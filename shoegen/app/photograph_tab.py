@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -73,6 +75,7 @@ class PhotographTab:
                 )  # fmt: skip
         self.editor = Editor(studio, "photograph", work)
         self.outputs = shown = [self.cut, self.which, self.find, self.says]
+        self.found = [self.find, self.says, *self.editor.outputs]
 
         @guarded(self.says)
         def upload(work: Work, file: Any, toe: str) -> dict[Any, Any]:
@@ -114,12 +117,10 @@ class PhotographTab:
             [work, self.file, self.toe],
             [*shown, self.file],
             show_progress_on=[self.cut],
-            **EACH | HEAVY,
+            **EACH,
         )
         for radio in (self.which, self.toe):
-            radio.input(
-                choose, [work, self.which, self.toe], shown, show_progress_on=[self.cut], **LAST | HEAVY
-            )
+            radio.input(choose, [work, self.which, self.toe], shown, show_progress_on=[self.cut], **LAST)
 
         editor = self.editor
 
@@ -135,24 +136,33 @@ class PhotographTab:
                 photo, name = work.photo, work.photo_name
                 if photo is None:
                     raise ConfigError("there is no photograph yet; choose one first")
+                if work.searching.is_set():
+                    raise ConfigError(
+                        "the shoe of a photograph is being searched already; stop that, or wait"
+                    )
                 work.stop.clear()
+                work.searching.set()
+                work.found = ""
 
             def report(done: int, total: int) -> None:
                 if work.stop.is_set():
                     raise Stopped("stopped; the photograph is still here, and so is what was found before")
                 progress((done, total), desc="finding the shoe", unit="steps")
 
-            found = studio.inverter.invert(photo, quality=QUALITIES[quality], progress=report)  # type: ignore[arg-type]
-            shoe = inverted(found, studio.model, name=name)
-            _ = shoe.measures
-            with work.lock:
-                bench = work.benches["photograph"]
-                bench.put(shoe)
-                told = _told(found.figures, quality)
-                return {self.says: remark(told), **editor.show(bench)}
+            try:
+                found = studio.inverter.invert(photo, quality=QUALITIES[quality], progress=report)  # type: ignore[arg-type]
+                shoe = inverted(found, studio.model, name=name)
+                _ = shoe.measures
+                with work.lock:
+                    bench = work.benches["photograph"]
+                    bench.put(shoe)
+                    work.found = remark(_told(name, found.figures, quality))
+                    return {self.says: work.found, **editor.show(bench)}
+            finally:
+                work.searching.clear()
 
         self.find.click(
-            search, [work, self.quality], [*shown, *editor.outputs],
+            search, [work, self.quality], self.found,
             show_progress_on=[self.cut], **HEAVY,
         )  # fmt: skip
 
@@ -161,6 +171,22 @@ class PhotographTab:
                 work.stop.set()
 
         stop.click(halt, [work], None, show_progress="hidden", **EACH)
+
+    def await_search(self, work: Work | None) -> Iterator[dict[Any, Any]]:
+        """What a search finds that a page began which is no longer there."""
+        if work is None or not work.searching.is_set():
+            yield {self.find: gr.skip()}
+            return
+        yield {
+            self.find: gr.update(interactive=False),
+            self.says: remark("The shoe is still being searched …"),
+        }
+        while work.searching.is_set():
+            time.sleep(0.2)
+        with work.lock:
+            bench = work.benches["photograph"]
+            shown = {} if bench.shoe is None else self.editor.show(bench)
+            yield {self.find: gr.update(interactive=work.photo is not None), self.says: work.found, **shown}
 
     def show(self, work: Work) -> dict[Any, Any]:
         """The photograph and its cut-out, or the shoes that are to be told apart."""
@@ -191,13 +217,19 @@ class PhotographTab:
         return outputs
 
 
+WAITING: dict[str, Any] = {
+    "concurrency_id": "waiting",
+    "concurrency_limit": None,
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
 HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": 1, "api_visibility": "private"}
 
 
-def _told(figures: dict[str, float], quality: str) -> str:
+def _told(name: str, figures: dict[str, float], quality: str) -> str:
     """How well a photograph's shoe was found."""
     share = figures["part_iou"]
-    told = f"Found in {figures['seconds']:.0f} s; its parts lie over the photograph's by {share:.0%}."
+    told = f"Found {name} in {figures['seconds']:.0f} s; its parts lie over the photograph's by {share:.0%}."
     if share < FAIR and quality != "Best":
         return f"{told} That is little: a higher quality may do better."
     if share < FAIR:

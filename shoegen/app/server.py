@@ -309,7 +309,13 @@ class Guard:
                 message["headers"] = [*message.get("headers", []), *HEADERS]
             await send(message)
 
-        await self._app(scope, counted, headed)
+        try:
+            await self._app(scope, counted, headed)
+        except RuntimeError as error:
+            # Gradio raises this in the middle of an answer to a page that was closed meanwhile.
+            if path != "/gradio_api/queue/data" or getattr(error.__cause__, "status_code", None) != 404:
+                raise
+            await send({"type": "http.response.body", "body": b""})
 
 
 HEADERS = [

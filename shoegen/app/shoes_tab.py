@@ -13,7 +13,7 @@ from shoegen.app.editor import EACH, LAST, Editor
 from shoegen.app.first_wall import COUNT, first_wall
 from shoegen.app.studio import PSI, Studio
 from shoegen.app.uploads import drop, take_file
-from shoegen.app.widgets import guarded, need, picked
+from shoegen.app.widgets import guarded, need, number, picked
 from shoegen.app.work import Work
 from shoegen.editing import load_shoe
 from shoegen.errors import FileFormatError
@@ -54,7 +54,8 @@ class ShoesTab:
         def turn(work: Work, psi: float, kind: int, step: int) -> dict[Any, Any]:
             with need(work).lock:
                 work.first_seed = min(MOST, max(0, work.first_seed + step))
-            return {self.wall: self.tiles(work, psi, kind)}
+                work.psi, work.kind = min(1.0, max(0.2, number(psi, PSI))), int(kind)
+                return {self.wall: self.tiles(work)}
 
         inputs = [work, self.psi, self.kind]
         outputs = [self.wall, self.says]
@@ -72,15 +73,15 @@ class ShoesTab:
             )  # fmt: skip
 
         @guarded(self.says)
-        def pick(work: Work, psi: float, kind: int, event: gr.EventData) -> dict[Any, Any]:
+        def pick(work: Work, event: gr.EventData) -> dict[Any, Any]:
             with need(work).lock:
                 seed = work.first_seed + picked(event, COUNT)
                 bench = work.benches["shoes"]
-                bench.put(studio.shoe(seed, float(psi), int(kind)))
-                return {self.wall: self.tiles(work, psi, kind), **self.editor.show(bench)}
+                bench.put(studio.shoe(seed, work.psi, work.kind))
+                return {self.wall: self.tiles(work), **self.editor.show(bench)}
 
         self.wall.click(
-            pick, inputs, [*outputs, *self.editor.outputs],
+            pick, [work], [*outputs, *self.editor.outputs],
             show_progress="hidden", **EACH,
         )  # fmt: skip
 
@@ -104,10 +105,14 @@ class ShoesTab:
             show_progress="hidden", **EACH,
         )  # fmt: skip
 
-    def tiles(self, work: Work, psi: float, kind: int = 0) -> str:
+    def restore(self, work: Work) -> dict[Any, Any]:
+        """The wall after the page was loaded anew."""
+        return {self.wall: self.tiles(work), self.psi: work.psi, self.kind: work.kind}
+
+    def tiles(self, work: Work) -> str:
         """The wall as it stands."""
         start = work.benches["shoes"].start
         source = start.source if start is not None else {}
-        is_here = source.get("psi") == psi and source.get("class", 0) == kind
+        is_here = source.get("psi") == work.psi and source.get("class", 0) == work.kind
         chosen = source["seed"] if is_here else None
-        return first_wall(self._studio, work.first_seed, float(psi), int(kind), chosen=chosen)
+        return first_wall(self._studio, work.first_seed, work.psi, work.kind, chosen=chosen)

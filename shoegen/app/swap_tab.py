@@ -97,7 +97,7 @@ class SwapTab:
                 raise ConfigError(f"still missing: {'; '.join(missing)}")
             made = studio.swapper.swap(*(given[name] for name in PICTURES))
             with work.lock:
-                work.swapped = made.image
+                work.swapped = given["photo"], made.image
                 return self.show(work)
 
         @guarded(self.says)
@@ -116,9 +116,9 @@ class SwapTab:
             self.shown[name]: self._figure(pixels, name) for name, pixels in work.swap_pictures.items()
         }
         if work.swapped is not None:
-            photo = work.swap_pictures.get("photo", work.swapped)
+            before, after = work.swapped
             outputs[self.result] = pictures.side_by_side(
-                [pictures.figure(photo, "before"), pictures.figure(work.swapped, "after")]
+                [pictures.figure(before, "before"), pictures.figure(after, "after")]
             )
         return outputs
 
@@ -137,4 +137,4 @@ class SwapTab:
         swapped = need(work).swapped
         if swapped is None:
             raise ConfigError("nothing was swapped yet; press Swap first")
-        return "swapped.png", encode_png(swapped), "image/png"
+        return "swapped.png", encode_png(swapped[1]), "image/png"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +46,11 @@ def picked(event: gr.EventData, count: int) -> int:
     if not isinstance(index, int) or not 0 <= index < count:
         raise ConfigError("that is none of the pictures; pick one of them")
     return index
+
+
+def number(value: Any, other: float) -> float:
+    """What a slider says; `other` where that is no number, as in an empty field."""
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else other
 
 
 def says(elem_id: str) -> gr.HTML:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 import numpy as np
 
 from shoegen.app.bench import Bench
-from shoegen.app.studio import Studio
+from shoegen.app.studio import PSI, Studio
 from shoegen.inversion import Photo
 
 KEPT = 200  # visitors
@@ -28,19 +28,20 @@ class Work:
         self.key = secrets.token_urlsafe(24)
         self.lock = threading.RLock()
         self.benches = {"shoes": Bench(studio), "photograph": Bench(studio)}
-        self.first_seed = 0
+        self.first_seed, self.psi, self.kind = 0, PSI, 0
         self.pixels: np.ndarray | None = None
-        self.photo_name = ""
+        self.photo_name = self.found = ""
         self.photo: Photo | None = None
         self.several: list[np.ndarray] = []
         self.chosen = 0
-        self.stop = threading.Event()
+        self.searching, self.stop = threading.Event(), threading.Event()
         self.drawing: np.ndarray | None = None
         self.painted: np.ndarray | None = None
         self.style_picture: np.ndarray | None = None
+        self.style_name = ""
         self.style_seed = self.first_style = 0
         self.swap_pictures: dict[str, np.ndarray] = {}
-        self.swapped: np.ndarray | None = None
+        self.swapped: tuple[np.ndarray, np.ndarray] | None = None
         self.swap_example = 0
         self.used = time.monotonic()
 

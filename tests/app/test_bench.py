@@ -80,13 +80,16 @@ def test_millimetres_are_sought(studio, bench):
     there = bench.shoe
     with pytest.raises(ConfigError, match="out of reach"):
         bench.drag("heel", 400, MEASURED, [])
-    with pytest.raises(ConfigError, match="keep"):
-        bench.drag("heel", 60, MEASURED, ["heel_height"])
     assert bench.shoe is there
     bench.reset()
     assert bench.shoe is bench.start
     bench.undo()
     assert bench.shoe.history == there.history
+
+
+def test_what_is_held_by_measuring_still_has_its_slider(bench):
+    bench.drag("heel", 80, MEASURED, ["heel_height", "shaft_height"])
+    assert bench.shoe.history[-1].kept == ("shaft_height",)
 
 
 def test_another_shoe_can_be_taken_back(studio, bench):

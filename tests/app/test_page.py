@@ -136,6 +136,70 @@ def test_out_of_reach_is_said_beside_the_slider_and_the_shoe_stays(page):
     assert reading(page) == pytest.approx(2 * before, abs=2)
 
 
+def test_numbers_that_no_slider_has(page):
+    """In the field beside it: too large, too small, none."""
+    pick(page)
+    picture, there = source(page), reading(page)
+    for wrong in ("99999", "-50"):
+        set_slider(page, wrong)
+        page.wait_for_selector("#shoes-refusal-heel .refusal")
+        assert "out of reach" in page.inner_text("#shoes-refusal-heel")
+        wait(
+            page,
+            f"document.querySelector('#shoes-slider-heel input[type=number]').value === '{there:.0f}'",
+        )
+        assert (source(page), reading(page)) == (picture, there)
+        page.click("#shoes-undo", force=True)  # takes nothing back, and what was said away
+        pick(page)
+    assert page.locator(".toast-wrap .error, [data-testid=toast-body]").count() == 0
+
+
+def test_the_scale_is_changed_while_the_rest_is_held(page):
+    pick(page)
+    page.get_by_label("Standard deviations").first.check()
+    wait(page, "document.querySelector('#shoes-slider-heel input[type=range]').max === '4'")
+    set_slider(page, 1)
+    wait(page, "document.querySelector('#shoes-story i')")
+    page.get_by_label("Measured (mm)").first.check()
+    wait(page, "!document.querySelector('#shoes-story i')")
+    wait(page, "+document.querySelector('#shoes-slider-heel input[type=range]').max > 100")
+    slider = page.locator("#shoes-slider-heel input[type=range]")
+    assert float(slider.input_value()) == pytest.approx(reading(page), abs=1)
+
+
+def test_what_was_under_way_is_there_after_a_reload(page, photo):
+    """The rest of a shoe that is being held, a search, and how the page was set."""
+    pick(page)
+    page.get_by_role("button", name="More", exact=False).filter(has_text="▼").first.click()
+    page.locator("#shoes-hold input").first.uncheck()
+    page.wait_for_timeout(500)
+    page.reload()
+    page.wait_for_selector("#shoes-stage img")
+    page.get_by_role("button", name="More", exact=False).filter(has_text="▼").first.click()
+    assert not page.locator("#shoes-hold input").first.is_checked()
+    page.locator("#shoes-hold input").first.check()
+    page.wait_for_timeout(500)
+    set_slider(page, 75)
+    wait(page, "document.querySelector('#shoes-story i')")
+    page.reload()
+    page.wait_for_selector("#shoes-stage img")
+    wait(page, "!document.querySelector('#shoes-story i')")
+    assert reading(page) == pytest.approx(75, abs=3)
+
+    page.get_by_role("tab", name="Photograph").click()
+    page.locator("#photo-file input").set_input_files(photo)
+    page.wait_for_selector("#photo-cut figcaption:text('pump.png, cut out')")
+    page.click("#photo-find")
+    page.wait_for_selector("#photo-cut :text('finding the shoe')")
+    page.reload()
+    page.get_by_role("tab", name="Photograph").click()
+    page.wait_for_selector("#photo-says .remark:text('still being searched')")
+    assert page.is_disabled("#photo-find")
+    page.wait_for_selector("#photograph-stage img")
+    assert page.inner_text("#photo-says").startswith("Found pump.png")
+    assert page.is_enabled("#photo-find")
+
+
 def test_the_views(page):
     pick(page)
     drag(page, 30)
@@ -377,6 +441,12 @@ def test_painting(page, photo, tmp_path):
     page.wait_for_selector("#style-says .refusal")
     assert "no shoe is found in it" in page.inner_text("#style-says")
     assert source(page, "#painted img") == picture
+    page.click("#canvas button[data-tool='clear']")
+    page.wait_for_selector("#painted .empty")
+    assert page.inner_text("#paint-measured") == ""
+    page.click("#canvas button[data-tool='undo']")  # of that
+    page.wait_for_selector("#painted img")
+    picture = source(page, "#painted img")
     page.click("#canvas button[data-tool='undo']")  # of the stroke
     wait(page, f"document.querySelector('#painted img').src !== {json.dumps(picture)}")
     assert np.array_equal(read_part_map(download(page, "#paint-export-map")[0], SHOE_PARTS), maps[0])
