@@ -316,6 +316,8 @@ class _Aim:
         """Raises ConfigError where targets are out of reach."""
         misses = np.abs(found.values - targets)
         title = self.shoe.title
+        are_lengths = any(move.unit == "shoe length" for move in self.moves)
+        reckoned = f" at a shoe length of {shoe_length:g} mm" if are_lengths else ""
 
         def text(move: _Move, value: float) -> str:
             return as_text(value, move.unit, shoe_length)
@@ -331,7 +333,7 @@ class _Aim:
             if not low - move.close <= target <= high + move.close:
                 raise ConfigError(
                     f"{name}: {text(move, target)} is out of reach of {title}; it can be brought from "
-                    f"{text(move, low)} to {text(move, high)} at a shoe length of {shoe_length:g} mm"
+                    f"{text(move, low)} to {text(move, high)}{reckoned}"
                 )
             return
         reach = np.array([move.reach for move in self.moves])
@@ -346,8 +348,8 @@ class _Aim:
                 for values in (targets, found.values)
             )
             raise ConfigError(
-                f"{asked} at once is out of reach of {title}; the closest that was found is {had} at a shoe length of "
-                f"{shoe_length:g} mm; ask for less"
+                f"{asked} at once is out of reach of {title}; the closest that was found is {had}{reckoned}; ask for "
+                "less"
             )
 
     def correct(self, found: Found, wanted: Sequence[float]) -> Found:
