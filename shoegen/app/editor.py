@@ -323,6 +323,14 @@ class Editor:
         for event in (self.length.submit, self.length.blur):
             event(set_length, [*inputs, self.length], outputs, show_progress="hidden", **EACH)
 
+    def resume(self, work: Work | None) -> dict[Any, Any]:
+        """What the page before did not wait for, or has done since this one was shown the bench."""
+        nothing = self.settle(work)
+        if work is None or work.benches[self.name].shoe is None:
+            return nothing
+        with work.lock:
+            return self.show(work.benches[self.name])
+
     def settle(self, work: Work | None) -> dict[Any, Any]:
         """Holds the rest of the shoe where a slider has come to rest, if that is still to be done."""
         bench = work.benches[self.name] if work is not None else None

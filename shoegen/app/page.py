@@ -118,7 +118,7 @@ def build(options: Options | None = None, *, studio: Studio | None = None) -> gr
         loaded.success(None, [key], None, js=KEEP_KEY)
         # What the page before did not wait for.
         for tab in (shoes, photograph):
-            loaded.then(tab.editor.settle, [work], tab.editor.outputs, **SETTLE)
+            loaded.then(tab.editor.resume, [work], tab.editor.outputs, **SETTLE)
         loaded.then(photograph.await_search, [work], photograph.found, **WAITING)
     page.queue(default_concurrency_limit=4, max_size=200)
     page.state_session_capacity = KEPT
