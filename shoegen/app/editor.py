@@ -293,14 +293,15 @@ class Editor:
                 with need(work).lock:
                     bench, refused = work.benches[self.name], ""
                     wanted = number(value, math.nan)
-                    if SCALES[scale] != bench.scale or math.isnan(
-                        wanted
-                    ):  # of the scale before, or an empty field
+                    # Of the scale before, or an empty field.
+                    if SCALES[scale] != bench.scale or math.isnan(wanted):
                         return self.show(bench)
                     try:
                         bench.drag(name, wanted, bench.scale, bench.keep, hold=bench.hold)
                     except ConfigError as error:  # said beside the slider, which has the name
-                        refused = refusal(type(error)(str(error).removeprefix(f"{name}: ")))
+                        refused = refusal(ConfigError(str(error).removeprefix(f"{name}: ")))
+                    except Exception as error:
+                        refused = refusal(error)
                     return self.show(bench, dragged=name, refused=refused)
 
             return run
@@ -333,9 +334,11 @@ class Editor:
 
     def settle(self, work: Work | None) -> dict[Any, Any]:
         """Holds the rest of the shoe where a slider has come to rest, if that is still to be done."""
-        bench = work.benches[self.name] if work is not None else None
-        entry = bench.unsettled if bench is not None else None
-        if work is None or bench is None or entry is None or entry.drag is None:
+        if work is None:
+            return {self.story: gr.skip()}
+        bench = work.benches[self.name]
+        entry = bench.unsettled
+        if entry is None or entry.drag is None:
             return {self.story: gr.skip()}
         name = entry.drag.slider
         time.sleep(REST)

@@ -173,20 +173,20 @@ class PhotographTab:
         stop.click(halt, [work], None, show_progress="hidden", **EACH)
 
     def await_search(self, work: Work | None) -> Iterator[dict[Any, Any]]:
-        """What a search finds that a page began which is no longer there."""
-        if work is None or not work.searching.is_set():
+        """What a search finds, or has found since, that a page began which is no longer there."""
+        if work is None:
             yield {self.find: gr.skip()}
             return
-        yield {
-            self.find: gr.update(interactive=False),
-            self.says: remark("The shoe is still being searched …"),
-        }
+        if work.searching.is_set():
+            told = remark("The shoe is still being searched …")
+            yield {self.find: gr.update(interactive=False), self.says: told}
         while work.searching.is_set():
             time.sleep(0.2)
-        with work.lock:
+        with work.lock:  # and not held where it is yielded: another thread goes on from there
             bench = work.benches["photograph"]
-            shown = {} if bench.shoe is None else self.editor.show(bench)
-            yield {self.find: gr.update(interactive=work.photo is not None), self.says: work.found, **shown}
+            shown = {} if bench.shoe is None else {**self.editor.show(bench), self.says: work.found}
+            outputs = {self.find: gr.update(interactive=work.photo is not None), **shown}
+        yield outputs
 
     def show(self, work: Work) -> dict[Any, Any]:
         """The photograph and its cut-out, or the shoes that are to be told apart."""
