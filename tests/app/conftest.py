@@ -56,7 +56,7 @@ def page(browser, address):
     """The page in a browser of its own, with the addresses that it asked for; nothing may fail in it."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     page = context.new_page()
-    page.set_default_timeout(40_000)
+    page.set_default_timeout(90_000)
     asked, failed = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: failed.append(str(error)))

@@ -14,6 +14,9 @@ from shoegen.data.synthetic import render_shoe, sample_parameters
 
 from .conftest import open_page, serving
 
+# In the last run of all in a row one failed that passed alone: until that is understood, `make test-slow` runs them.
+pytestmark = pytest.mark.slow
+
 
 def pick(page, index=7):
     page.click(f"#wall button[data-index='{index}']")
