@@ -14,9 +14,6 @@ from shoegen.data.synthetic import render_shoe, sample_parameters
 
 from .conftest import open_page, serving
 
-# In the last run of all in a row one failed that passed alone: until that is understood, `make test-slow` runs them.
-pytestmark = pytest.mark.slow
-
 
 def pick(page, index=7):
     page.click(f"#wall button[data-index='{index}']")
@@ -67,6 +64,21 @@ def drag(page, pixels, bench="shoes"):
     )
 
 
+def opened(page):
+    """Gradio sets the values of what was opened once more, some 100 ms later: no hand has typed anything by then."""
+    page.wait_for_timeout(500)
+
+
+def open_more(page):
+    page.get_by_role("button", name="More", exact=False).filter(has_text="▼").first.click()
+    opened(page)
+
+
+def open_tab(page, name):
+    page.get_by_role("tab", name=name).click()
+    opened(page)
+
+
 def set_slider(page, value, bench="shoes"):
     box = page.locator(f"#{bench}-slider-heel input[type=number]")
     box.fill(str(value))
@@ -102,7 +114,7 @@ def test_a_slider_moves_the_shoe_and_undo_brings_it_back(page):
     assert reading(page) == after
 
     # In standard deviations, the slider of the same shoe stands elsewhere.
-    page.get_by_label("Standard deviations").first.check()
+    page.get_by_label("Strength (σ)").first.check()
     wait(page, "document.querySelector('#shoes-slider-heel input[type=range]').max === '4'")
     assert 0 < float(slider.input_value()) < 3
     assert reading(page) == after
@@ -126,7 +138,7 @@ def test_out_of_reach_is_said_beside_the_slider_and_the_shoe_stays(page):
     page.click("#shoes-undo")
     wait(page, "!document.querySelector('#shoes-refusal-heel .refusal')")
 
-    page.get_by_role("button", name="More", exact=False).filter(has_text="▼").first.click()
+    open_more(page)
     length = page.locator("#shoes-length input, #shoes-length textarea").first
     length.fill("a foot")
     length.press("Enter")
@@ -152,14 +164,14 @@ def test_numbers_that_no_slider_has(page):
             f"document.querySelector('#shoes-slider-heel input[type=number]').value === '{there:.0f}'",
         )
         assert (source(page), reading(page)) == (picture, there)
-        page.click("#shoes-undo", force=True)  # takes nothing back, and what was said away
         pick(page)
+        wait(page, "!document.querySelector('#shoes-refusal-heel .refusal')")
     assert page.locator(".toast-wrap .error, [data-testid=toast-body]").count() == 0
 
 
 def test_the_scale_is_changed_while_the_rest_is_held(page):
     pick(page)
-    page.get_by_label("Standard deviations").first.check()
+    page.get_by_label("Strength (σ)").first.check()
     wait(page, "document.querySelector('#shoes-slider-heel input[type=range]').max === '4'")
     set_slider(page, 1)
     wait(page, "document.querySelector('#shoes-story i')")
@@ -170,16 +182,15 @@ def test_the_scale_is_changed_while_the_rest_is_held(page):
     assert float(slider.input_value()) == pytest.approx(reading(page), abs=1)
 
 
-@pytest.mark.slow  # and not yet steady: one in ten leaves an error of a closed page's stream in the server's log
 def test_what_was_under_way_is_there_after_a_reload(page, photo):
     """The rest of a shoe that is being held, a search, and how the page was set."""
     pick(page)
-    page.get_by_role("button", name="More", exact=False).filter(has_text="▼").first.click()
+    open_more(page)
     page.locator("#shoes-hold input").first.uncheck()
     page.wait_for_timeout(500)
     page.reload()
     page.wait_for_selector("#shoes-stage img")
-    page.get_by_role("button", name="More", exact=False).filter(has_text="▼").first.click()
+    open_more(page)
     assert not page.locator("#shoes-hold input").first.is_checked()
     page.locator("#shoes-hold input").first.check()
     page.wait_for_timeout(500)
@@ -190,18 +201,27 @@ def test_what_was_under_way_is_there_after_a_reload(page, photo):
     wait(page, "!document.querySelector('#shoes-story i')")
     assert reading(page) == pytest.approx(75, abs=3)
 
-    page.get_by_role("tab", name="Photograph").click()
+    open_tab(page, "Photograph")
     page.locator("#photo-file input").set_input_files(photo)
     page.wait_for_selector("#photo-cut figcaption:text('pump.png, cut out')")
     page.click("#photo-find")
     page.wait_for_selector("#photo-cut :text('finding the shoe')")
     page.reload()
-    page.get_by_role("tab", name="Photograph").click()
+    open_tab(page, "Photograph")
     page.wait_for_selector("#photo-says .remark:text('still being searched')")
     assert page.is_disabled("#photo-find")
     page.wait_for_selector("#photograph-stage img")
     assert page.inner_text("#photo-says").startswith("Found pump.png")
     assert page.is_enabled("#photo-find")
+
+
+def test_the_wall_is_leafed_through(page):
+    assert page.is_disabled("#wall-back")
+    page.click("#wall-more")
+    page.wait_for_selector("#wall button[title='seed 12']")
+    page.click("#wall-back")
+    page.wait_for_selector("#wall button[title='seed 0']")
+    assert page.is_disabled("#wall-back")
 
 
 def test_the_views(page):
@@ -335,7 +355,7 @@ def test_visitors_do_not_see_one_another_and_a_reload_loses_nothing(page, browse
 
 
 def test_a_photograph(page, photo, tmp_path):
-    page.get_by_role("tab", name="Photograph").click()
+    open_tab(page, "Photograph")
     file = page.locator("#photo-file input")
 
     wrong = tmp_path / "notes.txt"
@@ -387,7 +407,7 @@ def test_a_photograph(page, photo, tmp_path):
 
 
 def test_a_search_can_be_stopped(page, photo):
-    page.get_by_role("tab", name="Photograph").click()
+    open_tab(page, "Photograph")
     page.locator("#photo-file input").set_input_files(photo)
     page.wait_for_selector("#photo-cut figcaption:text('pump.png, cut out')")
     page.get_by_label("Best", exact=True).check()
@@ -400,7 +420,7 @@ def test_a_search_can_be_stopped(page, photo):
 
 
 def test_painting(page, photo, tmp_path):
-    page.get_by_role("tab", name="Paint").click()
+    open_tab(page, "Paint")
     page.click("#examples button[data-index='1']")
     page.wait_for_selector("#painted img")
     before, _ = download(page, "#paint-export-map")
@@ -457,7 +477,7 @@ def test_painting(page, photo, tmp_path):
 
 
 def test_swapping(page, photo):
-    page.get_by_role("tab", name="Swap").click()
+    open_tab(page, "Swap")
     page.click("#swap-go")
     page.wait_for_selector("#swap-says .refusal")
     assert page.inner_text("#swap-says").startswith("Still missing: The photograph")
