@@ -85,7 +85,7 @@ def move(report: Report, page: object, moves: int) -> None:
     rest = "() => !document.querySelector('#shoes-story i')"
     for name, scale, values in (
         ("slider_to_picture", "Measured (mm)", np.linspace(40, 110, moves).round()),
-        ("slider_sigma", "Standard deviations (σ)", np.linspace(-1, 2, moves).round(1)),
+        ("slider_sigma", "Strength (σ)", np.linspace(-1, 2, moves).round(1)),
     ):
         page.get_by_label(scale).first.check()  # type: ignore[attr-defined]
         page.wait_for_timeout(1000)  # type: ignore[attr-defined]

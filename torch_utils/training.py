@@ -525,8 +525,9 @@ def _save(learner: Learner, data: Data, run: RunFolder | None, *, owed: bool = F
 
 def _describe(figures: dict[str, float], learner: Learner) -> str:
     bad = f"  {figures['nonfinite_updates']:.0f} gradients not finite" if figures["nonfinite_updates"] else ""
+    speed = figures["images_per_second"]
     return (
-        f"{figures['images_per_second']:.2g} images/s  data {figures['data_wait']:.0%}  "
+        f"{speed:.{0 if speed >= 10 else 2}f} images/s  data {figures['data_wait']:.0%}  "
         f"{figures['peak_memory_gb']:.1f} GB  {learner.describe(figures)}  rate {figures['learning_rate']:.2g}{bad}"
     )
 

@@ -29,7 +29,7 @@ from shoegen.measure import ATTRIBUTES, parse_shoe_length
 SHOE, COMPARE, WIPE, PARTS, CHANGES, IN_PHOTO = (
     "Shoe", "Before | after", "Wipe", "Parts", "What changed", "In the photograph",
 )  # fmt: skip
-SCALES = {"Measured (mm)": MEASURED, "Standard deviations (σ)": SIGMA}
+SCALES = {"Measured (mm)": MEASURED, "Strength (σ)": SIGMA}
 REST = 0.25  # seconds that a slider is left alone before the rest of the shoe is held
 _EMPTY = {"shoes": "Pick a shoe first.", "photograph": "The shoe of your photograph appears here."}
 # Gradio leaves a click alone that comes while the last one is at work: here each counts, or the last.
@@ -396,8 +396,8 @@ def _nice(step: float) -> float:
 
 
 def _number(value: float, unit: str, *, signed: bool = False) -> str:
-    """ "79 mm", "+0.31 share", with a minus sign."""
+    """ "79 mm", "+0.6 σ", "0.31" of a share or colour, whose units tell a designer nothing; with a minus sign."""
     sign = "+" if signed else ""
-    digits = {"mm": ".0f", "σ": ".1f"}.get(unit, ".3g")
-    text = f"{value:{sign}{digits}} {unit}".rstrip()
+    digits = {"mm": ".0f", "σ": ".1f"}.get(unit)
+    text = f"{value:{sign}.3g}" if digits is None else f"{value:{sign}{digits}} {unit}"
     return text.replace("-", "−")

@@ -111,7 +111,7 @@ def build(options: Options | None = None, *, studio: Studio | None = None) -> gr
                 return outputs | swap.show(mine)
 
         outputs = [
-            work, key, shoes.wall, shoes.psi, shoes.kind, *shoes.editor.restored, *photograph.outputs,
+            work, key, *shoes.restored, *shoes.editor.restored, *photograph.outputs,
             *photograph.editor.restored, *paint.outputs, *swap.outputs,
         ]  # fmt: skip
         loaded = page.load(restore, [key, picked], outputs, js=FETCH_KEY, show_progress="hidden", **EACH)

@@ -30,7 +30,9 @@ class ShoesTab:
         with gr.Row(elem_classes="wall-row"):
             self.wall = widgets.wall("wall")
         with gr.Row(elem_classes="wall-controls"):
-            self.back = gr.Button("‹ Earlier", size="sm", min_width=70, elem_id="wall-back")
+            self.back = gr.Button(
+                "‹ Earlier", size="sm", min_width=70, elem_id="wall-back", interactive=False
+            )
             self.more = gr.Button("More shoes ›", size="sm", min_width=70, elem_id="wall-more")
             self.psi = gr.Slider(
                 0.2,
@@ -55,10 +57,10 @@ class ShoesTab:
             with need(work).lock:
                 work.first_seed = min(MOST, max(0, work.first_seed + step))
                 work.psi, work.kind = min(1.0, max(0.2, number(psi, PSI))), int(kind)
-                return {self.wall: self.tiles(work)}
+                return self._wall(work)
 
         inputs = [work, self.psi, self.kind]
-        outputs = [self.wall, self.says]
+        outputs = [self.wall, self.back, self.says]
         for button, step in ((self.back, -COUNT), (self.more, COUNT)):
             button.click(
                 lambda work, psi, kind, step=step: turn(work, psi, kind, step),
@@ -107,7 +109,14 @@ class ShoesTab:
 
     def restore(self, work: Work) -> dict[Any, Any]:
         """The wall after the page was loaded anew."""
-        return {self.wall: self.tiles(work), self.psi: work.psi, self.kind: work.kind}
+        return {**self._wall(work), self.psi: work.psi, self.kind: work.kind}
+
+    @property
+    def restored(self) -> list[Any]:
+        return [self.wall, self.back, self.psi, self.kind]
+
+    def _wall(self, work: Work) -> dict[Any, Any]:
+        return {self.wall: self.tiles(work), self.back: gr.update(interactive=work.first_seed > 0)}
 
     def tiles(self, work: Work) -> str:
         """The wall as it stands."""

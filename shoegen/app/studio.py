@@ -1,4 +1,4 @@
-"""The models behind the page, which all visitors share. They are opened when they are first needed."""
+"""The models behind the page, which all visitors share. Those that ship are opened when they are first needed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Studio:
     Attributes: options, model, directions (by name, those that fit the model), left_out (why others do not).
 
     Raises:
-        FileFormatError: no such model.
+        FileFormatError: no such generator, painter or swapper.
         ConfigError: no such device.
     """
 
@@ -41,6 +41,11 @@ class Studio:
                 self.directions[name] = self.model.direction(name)
             except ShoegenError as error:
                 self.left_out[name] = str(error)
+        # A file that was named is opened at once, so that a wrong one is refused before anyone has come.
+        if self.options.painter != "default":
+            _ = self._painter
+        if self.options.swapper != "default":
+            _ = self._swapper
 
     @property
     def classes(self) -> int:

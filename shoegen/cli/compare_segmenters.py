@@ -147,16 +147,13 @@ def _configs(
 ) -> dict[str, RunConfig]:
     """What to train, by the architectures' names."""
     from shoegen.errors import ConfigError
-    from shoegen.segmentation.instances.config import ARCHITECTURE
-    from shoegen.segmentation.models import ARCHITECTURES
 
     if architectures is None or train_data is None:
         return {}
-    known = [*ARCHITECTURES, ARCHITECTURE]
     names = [name.strip() for name in architectures.split(",")]
-    if not set(names) <= set(known) or len(set(names)) != len(names):
-        raise ConfigError(f"--train: got {architectures!r}, expected different ones of {', '.join(known)}")
     train_segmenter.refuse_unused(ctx, "--train", names)
+    if len(set(names)) != len(names):
+        raise ConfigError(f"--train: got {architectures!r}, expected each architecture once")
     options = {str(each.name): None for each in train_segmenter.command.params} | settings
     return {name: train_segmenter.make_config(train_data, name, options) for name in names}
 

@@ -61,6 +61,8 @@ def command(
     if source == "w" and (psi is not None or cutoff is not None):
         raise ConfigError("--from w takes latents as they are; leave out --psi and --cutoff")
     if format is None:
+        if not out.endswith((".onnx", ".pt2")):
+            raise ConfigError(f"--out: got {out}, expected a name that ends in .onnx or .pt2")
         format = "torch" if out.endswith(".pt2") else "onnx"
 
     from shoegen.segmentation.loading import is_instance_segmenter

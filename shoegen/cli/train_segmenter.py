@@ -214,7 +214,7 @@ _OF_INSTANCES = ("engine", "norm", "rois", "anchors", "pictures", "val_pictures"
 
 
 def refuse_unused(ctx: click.Context, option: str, architectures: Sequence[str]) -> None:
-    """Refuses what is on the command line and none of the networks takes.
+    """Refuses networks that there are not, and what is on the command line and none of the networks takes.
 
     Args:
         option: that which names the networks.
@@ -222,6 +222,13 @@ def refuse_unused(ctx: click.Context, option: str, architectures: Sequence[str])
     Raises:
         ConfigError: names the first such option.
     """
+    from shoegen.segmentation.instances.config import ARCHITECTURE
+    from shoegen.segmentation.models import ARCHITECTURES
+
+    known = [*ARCHITECTURES, ARCHITECTURE]
+    for name in architectures:
+        if name not in known:
+            raise ConfigError(f"{option}: got {name!r}, expected one of {', '.join(known)}")
     got = f"got it with {option} {','.join(architectures)}; leave it out"
     if set(architectures) == {"maskrcnn"}:
         _refuse(ctx, _OF_SEMANTIC, f"is of semantic segmenters, {got}")

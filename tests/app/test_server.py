@@ -10,6 +10,7 @@ from click.testing import CliRunner
 import shoegen.app
 from shoegen.app import Options
 from shoegen.cli import main
+from shoegen.editing.model import ASSETS
 from shoegen.errors import ConfigError, FileFormatError
 
 httpx = pytest.importorskip("httpx")
@@ -113,6 +114,14 @@ def test_a_port_that_is_taken():
     assert result.output == (
         f"error: --port: {port} is taken by another program; give another, or 0 for any that is free\n"
     )
+
+
+def test_a_file_of_another_kind_is_refused_before_anyone_has_come():
+    for option, model, wanted in (("--painter", "cagan", "spade"), ("--swapper", "spade", "cagan")):
+        path = str(ASSETS / f"{model}.safetensors")
+        result = CliRunner().invoke(main, ["app", "--no-open", "--port", "0", option, path])
+        assert result.exit_code == 1
+        assert result.output.endswith(f"error: {path}: got a file of kind {model!r}, expected {wanted!r}\n")
 
 
 @pytest.mark.parametrize(
