@@ -206,9 +206,8 @@ class Editor:
             return f"{text}<span>not measured before</span>"
         if abs(reading.now - reading.before) < 1e-9:
             return text
-        step = reading.now - reading.before
-        if reading.unit == "mm":  # of the numbers that are shown
-            step = round(reading.now) - round(reading.before)
+        digits = _digits(reading.unit)
+        step = round(reading.now, digits) - round(reading.before, digits)  # of the numbers that are shown
         change = _number(step, reading.unit, signed=True)
         sigmas, before = _number(reading.sigmas, "σ", signed=True), _number(reading.before, reading.unit)
         return f"{text}<span>{change}, {sigmas}; was {before}</span>"
@@ -398,6 +397,10 @@ def _nice(step: float) -> float:
 def _number(value: float, unit: str, *, signed: bool = False) -> str:
     """ "79 mm", "+0.6 σ", "0.31" of a share or colour, whose units tell a designer nothing; with a minus sign."""
     sign = "+" if signed else ""
-    digits = {"mm": ".0f", "σ": ".1f"}.get(unit)
-    text = f"{value:{sign}.3g}" if digits is None else f"{value:{sign}{digits}} {unit}"
-    return text.replace("-", "−")
+    shown = f" {unit}" if unit in ("mm", "σ") else ""
+    return f"{value:{sign}z.{_digits(unit)}f}{shown}".replace("-", "−")
+
+
+def _digits(unit: str) -> int:
+    """That are shown behind the point."""
+    return {"mm": 0, "σ": 1, "CIELAB": 1}.get(unit, 2)
