@@ -38,7 +38,7 @@ def load_tensors(path: str | os.PathLike[str], *, kind: str) -> tuple[dict[str, 
     """The tensors and metadata of a file that `save_tensors` wrote.
 
     Raises:
-        FileFormatError: not there, damaged, or not of this `kind`.
+        FileFormatError: not there, damaged, with numbers that are not finite, or not of this `kind`.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -55,6 +55,9 @@ def load_tensors(path: str | os.PathLike[str], *, kind: str) -> tuple[dict[str, 
         ) from error
     if metadata.get("kind") != kind:
         raise FileFormatError(f"{path}: got a file of kind {metadata.get('kind')!r}, expected {kind!r}")
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise FileFormatError(f"{path}: {name} holds numbers that are not finite; get the file again")
     return tensors, metadata
 
 

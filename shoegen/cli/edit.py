@@ -331,18 +331,14 @@ def _say(shoe: Shoe, attribute: str, shoe_length: float) -> str:
 
 def _say_targets(edits: Sequence[Edit], model: ShoeModel) -> None:
     """How close targets were come, and which were not."""
-    from shoegen.editing.aiming import is_far
+    from shoegen.editing.aiming import say_miss
 
     pictures = sum(edit.pictures for edit in edits)
     for edit in edits:
         if edit.miss is not None:
             click.echo(f"{edit.say()} ({pictures} pictures measured)")
-            if is_far(edit, model.sigmas):
-                click.echo(
-                    f"note: {edit.direction} {edit.asked} was not met: what is measured jumps over it on this shoe; "
-                    "try another target near it, or a strength",
-                    err=True,
-                )
+            if missed := say_miss(edit, model.sigmas):
+                click.echo(f"note: {missed}", err=True)
 
 
 def _say_unwanted(report: Any) -> None:

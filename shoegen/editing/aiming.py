@@ -126,9 +126,14 @@ def edit(
     return shoe.moved_to(ws, history)
 
 
-def is_far(edit: Edit, sigmas: Mapping[str, float]) -> bool:
-    """Whether a target was missed by more than 3 mm of 270, or a tenth of a sigma of what is no length."""
-    return edit.miss is not None and abs(edit.miss) > _fair(edit.unit, sigmas.get(edit.attribute, math.inf))
+def say_miss(edit: Edit, sigmas: Mapping[str, float]) -> str:
+    """What to tell of a target that was missed by more than 3 mm of 270, or a tenth of a sigma of what is no length."""
+    if edit.miss is None or abs(edit.miss) <= _fair(edit.unit, sigmas.get(edit.attribute, math.inf)):
+        return ""
+    return (
+        f"{edit.direction} {edit.asked} was not met: what is measured jumps over it on this shoe; try another target "
+        "near it, or a strength"
+    )
 
 
 def _fair(unit: str, sigma: float) -> float:

@@ -22,6 +22,7 @@ Measure = Callable[[np.ndarray], np.ndarray]
 
 GUESSES = ((0.8, 1.0, 1.25), (1.8, 2.8))  # times the first guess; the second where the first fall short
 GRID = 9  # strengths over the whole reach
+BESIDE = (-0.75, -0.5, -0.25, 0.25, 0.5, 0.75)  # of its spacing, around the ends of what was seen
 ROUNDS = 4
 NEARBY = [offset / 10 for offset in range(-6, 7)]  # strengths, where there is nothing between two neighbours
 NEAR = 0.1  # of a bracket, on either side of where the line through its ends meets the target
@@ -99,6 +100,12 @@ def solve_one(
                 ask([factor * guess for factor in factors])
         if miss(best()) > tolerance and _bracket(seen, target) is None:
             ask(np.linspace(low, high, GRID).tolist())
+        if miss(best()) > tolerance and _bracket(seen, target) is None:
+            # Out of reach, perhaps: the ends of the range are told, so they are looked for.
+            known = [s for s in seen if math.isfinite(seen[s])]
+            ends = (min(known, key=seen.__getitem__), max(known, key=seen.__getitem__)) if known else ()
+            spacing = (high - low) / (GRID - 1)
+            ask([end + share * spacing for end in ends for share in BESIDE])
     narrow(ROUNDS)
     if miss(best()) > fair:
         # The value jumps over the target there; it may pass through it nearby.

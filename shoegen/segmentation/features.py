@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +33,13 @@ def look(net: Segmenter, images: Tensor) -> tuple[list[Tensor], Tensor]:
         return [], net(images)
     # Stages that the network calls one by one make features one by one.
     stages = list(net.encoder) if isinstance(net.encoder, nn.ModuleList) else [net.encoder]
-    hooks = [
-        each.register_forward_hook(lambda module, inputs, outputs: seen.append(outputs)) for each in stages
-    ]
+    mine = threading.get_ident()
+
+    def keep(module: nn.Module, inputs: Any, outputs: Any) -> None:
+        if threading.get_ident() == mine:  # another thread's pass through the same network is its own
+            seen.append(outputs)
+
+    hooks = [each.register_forward_hook(keep) for each in stages]
     try:
         logits = net(images)
     finally:

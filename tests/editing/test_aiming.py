@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from shoegen.editing.aiming import is_far
+from shoegen.editing.aiming import say_miss
 from shoegen.errors import ConfigError
 
 from .models import brightness_direction
@@ -168,8 +168,8 @@ def test_a_shoe_that_falls_apart_is_not_taken(model, monkeypatch):
 
 def test_a_target_that_is_missed_is_told(model):
     (edit,) = model.sample(seed=3).edit(heel="45mm").history
-    assert not is_far(edit, {})
-    assert is_far(dataclasses.replace(edit, reached=edit.target + 0.02), {})  # 5 mm
+    assert not say_miss(edit, {})
+    assert say_miss(dataclasses.replace(edit, reached=edit.target + 0.02), {})  # 5 mm
     color = dataclasses.replace(edit, attribute="upper_l", unit="CIELAB", target=40.0, reached=42.0)
-    assert is_far(color, {"upper_l": 15.0})
-    assert not is_far(color, {"upper_l": 25.0})
+    assert say_miss(color, {"upper_l": 15.0})
+    assert not say_miss(color, {"upper_l": 25.0})

@@ -29,6 +29,13 @@ def test_finds_the_strength_on_curves_of_many_kinds():
             assert found.pictures <= 28
 
 
+def test_the_ends_of_what_can_be_reached_lie_between_the_first_guesses():
+    """From −4 to 4 by 1, as the grid goes, the least is 0.5, and what lies between is told too."""
+    found = find(lambda s: abs(s + 2.5), 9.0)
+    assert found.low[0] == 0
+    assert found.high[0] == pytest.approx(6.5)
+
+
 def test_what_is_there_already_is_left():
     found = find(lambda s: 0.3 + s, 0.301)
     assert found.strengths[0] == 0

@@ -1,9 +1,12 @@
+from threading import Thread
+
 import pytest
 import torch
 
 from shoegen.segmentation.config import SegmenterConfig
 from shoegen.segmentation.features import difference, look, shipped_encoder
 from shoegen.segmentation.models import build_segmenter
+from shoegen.segmentation.parts import PartSegmenter
 
 
 @pytest.mark.parametrize("architecture", ["unet", "segnet", "fcn"])
@@ -16,6 +19,23 @@ def test_one_look_gives_features_and_logits(architecture):
     assert torch.allclose(logits, net(images))
     assert (len(features) > 0) == (net.encoder is not None)
     assert all(each.shape[0] == 2 for each in features)
+
+
+def test_another_threads_pass_is_not_looked_at():
+    net = PartSegmenter.load().net
+    images = torch.randn(2, 1, 3, 64, 64)
+    alone = look(net, images[0])[0]
+
+    def run_another(*_):
+        hook.remove()
+        other = Thread(target=net, args=(images[1],))
+        other.start()
+        other.join()
+
+    hook = net.encoder.register_forward_pre_hook(run_another)
+    together = look(net, images[0])[0]
+    assert len(together) == len(alone)
+    assert all(torch.equal(*pair) for pair in zip(together, alone, strict=True))
 
 
 def test_difference():

@@ -1,4 +1,5 @@
 import json
+import math
 import resource
 import signal
 from functools import partial
@@ -108,6 +109,9 @@ def test_tensors_round_trip_with_kind_and_hash(tmp_path):
     (tmp_path / "y.safetensors").write_bytes(b"nothing")
     with pytest.raises(FileFormatError, match="not a readable safetensors file"):
         load_tensors(tmp_path / "y.safetensors", kind="generator")
+    save_tensors(tmp_path / "z.safetensors", {"w": torch.tensor([1.0, math.nan])}, {"kind": "generator"})
+    with pytest.raises(FileFormatError, match=r"z\.safetensors: w holds numbers that are not finite"):
+        load_tensors(tmp_path / "z.safetensors", kind="generator")
 
 
 def test_a_lost_manifest_is_made_from_the_files(tmp_path):
