@@ -34,8 +34,13 @@ def save_tensors(path: str | os.PathLike[str], tensors: dict[str, Tensor], metad
         file.write(content)
 
 
-def load_tensors(path: str | os.PathLike[str], *, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_tensors(
+    path: str | os.PathLike[str], *, kind: str, nan: bool = False
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and metadata of a file that `save_tensors` wrote.
+
+    Args:
+        nan: NaN and infinity are allowed, as of what could not be measured.
 
     Raises:
         FileFormatError: not there, damaged, with numbers that are not finite, or not of this `kind`.
@@ -56,7 +61,7 @@ def load_tensors(path: str | os.PathLike[str], *, kind: str) -> tuple[dict[str, 
     if metadata.get("kind") != kind:
         raise FileFormatError(f"{path}: got a file of kind {metadata.get('kind')!r}, expected {kind!r}")
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if not nan and tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise FileFormatError(f"{path}: {name} holds numbers that are not finite; get the file again")
     return tensors, metadata
 

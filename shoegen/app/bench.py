@@ -252,4 +252,7 @@ class Bench:
             self._done[-DRAWN - 1] = Entry(replace(old.shoe), old.start)
 
     def _end_drag(self) -> None:
-        self._done[-1] = replace(self._done[-1], drag=None)
+        """The next move of the slider is another drag; what is still to be held stays to be held."""
+        last = self._done[-1]
+        if last.drag is not None:
+            self._done[-1] = replace(last, drag=replace(last.drag, when=-math.inf))

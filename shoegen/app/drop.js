@@ -7,13 +7,13 @@ function take(file) {
   told.className = 'told';
   if (file.size > most) {
     told.className = 'told refusal';
-    told.textContent = `${file.name} has ${(file.size / 1e6).toFixed(1)} MB; at most ${most / 1e6} MB are taken.`;
+    told.textContent = `${file.name} has ${(file.size / 1e6).toPrecision(3)} MB; at most ${most / 1e6} MB are taken.`;
     return;
   }
   told.textContent = file.name;
   const reader = new FileReader();
   reader.onload = () => {
-    props.value = {name: file.name, data: reader.result.slice(reader.result.indexOf(',') + 1)};
+    props.value = {name: file.name, when: Date.now(), data: reader.result.slice(reader.result.indexOf(',') + 1)};
     trigger('upload');
   };
   reader.onerror = () => {

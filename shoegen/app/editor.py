@@ -18,12 +18,13 @@ from shoegen.app import pictures, widgets
 from shoegen.app.bench import MEASURED, SIGMA, Bench
 from shoegen.app.studio import Studio
 from shoegen.app.widgets import guarded, need, number
-from shoegen.app.words import name_of, refusal
+from shoegen.app.words import name_of, refusal, remark, sentence
 from shoegen.app.work import Work
 from shoegen.data.images import encode_png
 from shoegen.directions.direction import Direction
 from shoegen.editing import Shoe
-from shoegen.errors import ConfigError
+from shoegen.editing.aiming import say_miss
+from shoegen.errors import ConfigError, ShoegenError
 from shoegen.measure import ATTRIBUTES, parse_shoe_length
 
 SHOE, COMPARE, WIPE, PARTS, CHANGES, IN_PHOTO = (
@@ -59,6 +60,7 @@ class Editor:
     sliders: dict[str, gr.Slider] = field(default_factory=dict)
     readings: dict[str, gr.HTML] = field(default_factory=dict)
     refusals: dict[str, gr.HTML] = field(default_factory=dict)
+    steps: list[Any] = field(default_factory=list)  # events that bring back another shoe
 
     def __post_init__(self) -> None:
         views = [SHOE, COMPARE, WIPE, PARTS, CHANGES] + [IN_PHOTO] * (self.name == "photograph")
@@ -163,7 +165,9 @@ class Editor:
         }
         for name, direction in self.studio.directions.items():
             outputs[self.readings[name]] = self._reading(bench, direction)
-            outputs[self.refusals[name]] = refused if name == dragged else ""
+            outputs[self.refusals[name]] = (
+                refused if refused and name == dragged else self._missed(bench, name)
+            )
             if name != dragged or refused:
                 outputs[self.sliders[name]] = self._slider(bench, direction)
         return outputs
@@ -237,6 +241,15 @@ class Editor:
             return pictures.figure(shoe.in_photo, alt="the shoe in the photograph", side=900)
         return pictures.figure(shoe.rgb, alt=shoe.title)
 
+    def _missed(self, bench: Bench, name: str) -> str:
+        """That the slider's last move did not come as far as it was asked to."""
+        start, shoe = bench.need()
+        last = shoe.history[-1] if len(shoe.history) > len(start.history) else None
+        if last is None or last.attribute != self.studio.directions[name].attribute:
+            return ""
+        missed = say_miss(last, self.studio.model.sigmas)
+        return remark(sentence(ShoegenError(missed))) if missed else ""
+
     # ---- what happens ----
 
     def _wire(self) -> None:
@@ -284,7 +297,8 @@ class Editor:
             return run
 
         for button, name in ((self.undo, "undo"), (self.redo, "redo"), (self.reset, "reset")):
-            button.click(step(name), inputs, outputs, show_progress="hidden", **EACH)
+            stepped = button.click(step(name), inputs, outputs, show_progress="hidden", **EACH)
+            self.steps.append(stepped.then(self.settle, inputs, outputs, **SETTLE))
 
         def drag(name: str) -> Callable[..., Any]:
             @guarded(self.says)
@@ -340,18 +354,25 @@ class Editor:
         if entry is None or entry.drag is None:
             return {self.story: gr.skip()}
         name = entry.drag.slider
+
+        def show(refused: str = "") -> dict[Any, Any]:
+            shown = self.show(bench, dragged=name, refused=refused)
+            for other in self.refusals.keys() - {name}:
+                del shown[self.refusals[other]]  # said since then, of another slider
+            return shown
+
         time.sleep(REST)
         if bench.unsettled is not entry:  # it is dragged on, or the page before has done it
             with work.lock:
-                return self.show(bench, dragged=name)
+                return show()
         try:
             held, refused = bench.held(entry), ""
         except Exception as error:
             held, refused = bench.left_straight(entry), refusal(error)
         with work.lock:
             if not bench.settle(entry, held):
-                return self.show(bench, dragged=name)
-            shown = self.show(bench, dragged=name, refused=refused)
+                return show()
+            shown = show(refused)
             if refused:
                 return shown
             if bench.scale == entry.drag.scale:  # what was asked for, which what is measured comes close to

@@ -15,7 +15,7 @@ import numpy as np
 from shoegen.app import pictures, widgets
 from shoegen.app.editor import EACH, LAST
 from shoegen.app.studio import Studio
-from shoegen.app.uploads import drop, take_file, take_picture
+from shoegen.app.uploads import drop, take_map, take_picture
 from shoegen.app.widgets import guarded, need, picked
 from shoegen.app.words import name_of, remark
 from shoegen.app.work import Work
@@ -24,7 +24,6 @@ from shoegen.data.images import encode_part_map, encode_png, fit_part_map
 from shoegen.data.labels import LabelMap
 from shoegen.errors import ConfigError, DataError
 from shoegen.measure import ATTRIBUTES, format_measure, measure
-from shoegen.spade.maps import decode_map
 
 EMPTY = '<div class="empty">What you draw appears here as a shoe.</div>'
 SIDE = 256  # pixels of the canvas, as in canvas.js
@@ -128,11 +127,7 @@ class PaintTab:
 
         @guarded(self.says)
         def from_file(work: Work, file: Any) -> dict[Any, Any]:
-            content, name = take_file(file, studio.options)
-            try:
-                part_map = decode_map(content, labels)
-            except DataError as error:
-                raise DataError(f"{name}: {error}") from error
+            part_map = take_map(file, labels, studio.options)
             return {given: None, **start_with(work, part_map)}
 
         self.examples.click(example, [work], [self.canvas, *shown], show_progress="hidden", **EACH)

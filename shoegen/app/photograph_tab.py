@@ -13,9 +13,9 @@ import numpy as np
 from shoegen.app import pictures, widgets
 from shoegen.app.editor import EACH, LAST, Editor
 from shoegen.app.studio import Studio
-from shoegen.app.uploads import drop, take_picture
+from shoegen.app.uploads import drop, handed_in, take_picture
 from shoegen.app.widgets import guarded, need
-from shoegen.app.words import remark, sentence
+from shoegen.app.words import refusal, remark, sentence
 from shoegen.app.work import Work
 from shoegen.errors import ConfigError, ShoegenError
 from shoegen.inversion import Photo
@@ -79,21 +79,22 @@ class PhotographTab:
 
         @guarded(self.says)
         def upload(work: Work, file: Any, toe: str) -> dict[Any, Any]:
+            when = handed_in(file)
+            with need(work).lock:
+                if when < work.photo_when:  # another was dropped since
+                    return {self.says: gr.skip()}
+                work.photo_when = when
             pixels, name = take_picture(file, studio.options)
-            need(work)
             try:
                 photo = studio.inverter.align(pixels, flip=TOES[toe])  # type: ignore[arg-type]
                 several: list[np.ndarray] = []
             except SeveralShoes as error:
                 photo, several = None, error.shoes
             with work.lock:
-                work.pixels, work.photo_name, work.photo, work.several, work.chosen = (
-                    pixels,
-                    name,
-                    photo,
-                    several,
-                    0,
-                )
+                if when != work.photo_when:
+                    return {self.says: gr.skip()}
+                work.pixels, work.photo_name, work.photo = pixels, name, photo
+                work.several, work.chosen, work.found = several, 0, ""
                 return {self.file: None, **self.show(work)}
 
         @guarded(self.says)
@@ -105,6 +106,7 @@ class PhotographTab:
                     if not which:
                         return self.show(work)
                     work.chosen = int(which.split()[0])
+                work.found = ""
                 work.photo = studio.inverter.align(
                     work.pixels,
                     instance=work.chosen or None,
@@ -124,6 +126,14 @@ class PhotographTab:
 
         editor = self.editor
 
+        stopped = "stopped; the photograph is still here, and so is what was found before"
+
+        def ask(work: Work | None) -> None:
+            if work is not None:
+                with work.lock:
+                    work.asked_for = not work.searching.is_set()
+                    work.stop.clear()
+
         @guarded(self.says)
         def search(
             work: Work,
@@ -134,19 +144,17 @@ class PhotographTab:
 
             with need(work).lock:
                 photo, name = work.photo, work.photo_name
+                if not work.asked_for:  # it was stopped before it began, or another has begun
+                    return {self.says: gr.skip()}
+                work.asked_for = False
                 if photo is None:
                     raise ConfigError("there is no photograph yet; choose one first")
-                if work.searching.is_set():
-                    raise ConfigError(
-                        "the shoe of a photograph is being searched already; stop that, or wait"
-                    )
-                work.stop.clear()
                 work.searching.set()
                 work.found = ""
 
             def report(done: int, total: int) -> None:
-                if work.stop.is_set():
-                    raise Stopped("stopped; the photograph is still here, and so is what was found before")
+                if work.stop.is_set() or studio.closing.is_set():
+                    raise Stopped(stopped)
                 progress((done, total), desc="finding the shoe", unit="steps")
 
             try:
@@ -161,31 +169,40 @@ class PhotographTab:
             finally:
                 work.searching.clear()
 
-        self.find.click(
+        self.find.click(ask, [work], None, show_progress="hidden", **EACH).then(
             search, [work, self.quality], self.found,
             show_progress_on=[self.cut], **HEAVY,
         )  # fmt: skip
 
-        def halt(work: Work | None) -> None:
-            if work is not None:
+        def halt(work: Work | None) -> Any:
+            if work is None:
+                return gr.skip()
+            with work.lock:
                 work.stop.set()
+                if not work.asked_for:
+                    return gr.skip()
+                work.asked_for = False  # others' searches come first, so there is nothing to stop yet
+                return refusal(Stopped(stopped))
 
-        stop.click(halt, [work], None, show_progress="hidden", **EACH)
+        stop.click(halt, [work], self.says, show_progress="hidden", **EACH)
 
     def await_search(self, work: Work | None) -> Iterator[dict[Any, Any]]:
         """What a search finds, or has found since, that a page began which is no longer there."""
         if work is None:
             yield {self.find: gr.skip()}
             return
-        if work.searching.is_set():
+        is_awaited = work.searching.is_set()
+        if is_awaited:
             told = remark("The shoe is still being searched …")
             yield {self.find: gr.update(interactive=False), self.says: told}
         while work.searching.is_set():
             time.sleep(0.2)
         with work.lock:  # and not held where it is yielded: another thread goes on from there
             bench = work.benches["photograph"]
-            shown = {} if bench.shoe is None else {**self.editor.show(bench), self.says: work.found}
-            outputs = {self.find: gr.update(interactive=work.photo is not None), **shown}
+            outputs = {} if bench.shoe is None else self.editor.show(bench)
+            outputs[self.find] = gr.update(interactive=work.photo is not None)
+            if is_awaited or work.found:
+                outputs[self.says] = work.found
         yield outputs
 
     def show(self, work: Work) -> dict[Any, Any]:

@@ -208,6 +208,7 @@ class Front:
     def __init__(self, options: Options, folder: Path, stop: Callable[[], None]) -> None:
         self._options, self._folder, self._stop = options, folder, stop
         self._page: Any = None
+        self._studio: Studio | None = None
         self._pictures = ""
         self._ready, self._closing = asyncio.Event(), asyncio.Event()
         self.error: Exception | None = None
@@ -238,6 +239,8 @@ class Front:
         await send({"type": "lifespan.startup.complete"})
         await receive()  # shutdown
         self._closing.set()
+        if self._studio is not None:
+            self._studio.closing.set()
         await loading
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -245,14 +248,16 @@ class Front:
         try:
             gc.disable()  # while so much is loaded, nothing of it is garbage
             studio = await asyncio.to_thread(self._open)
+            if self._closing.is_set():
+                return
             app = await asyncio.to_thread(application, self._options, self._folder, studio)
             gc.freeze()
             gc.enable()
             async with app.router.lifespan_context(app):
                 self._page = Guard(app, self._options.max_upload)
                 self._ready.set()
-                threading.Thread(target=studio.warm_up, daemon=True).start()
-                await self._closing.wait()
+                # Waited for at the end too: a process that ends while PyTorch computes is aborted.
+                await asyncio.gather(asyncio.to_thread(studio.warm_up), self._closing.wait())
         except Exception as error:
             self.error = error
             self._stop()
@@ -262,7 +267,7 @@ class Front:
     def _open(self) -> Studio:
         from shoegen.app.studio import Studio
 
-        studio = Studio(self._options)
+        studio = self._studio = Studio(self._options)
         if self._options.password is None:
             from shoegen.app.first_wall import first_wall
 

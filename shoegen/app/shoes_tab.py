@@ -57,10 +57,11 @@ class ShoesTab:
             with need(work).lock:
                 work.first_seed = min(MOST, max(0, work.first_seed + step))
                 work.psi, work.kind = min(1.0, max(0.2, number(psi, PSI))), int(kind)
-                return self._wall(work)
+                # What was typed may be none.
+                return self._wall(work) | ({} if work.psi == psi else {self.psi: work.psi})
 
         inputs = [work, self.psi, self.kind]
-        outputs = [self.wall, self.back, self.says]
+        outputs = [self.wall, self.back, self.psi, self.says]
         for button, step in ((self.back, -COUNT), (self.more, COUNT)):
             button.click(
                 lambda work, psi, kind, step=step: turn(work, psi, kind, step),
@@ -100,12 +101,20 @@ class ShoesTab:
                     raise FileFormatError(str(error).replace(str(path), name)) from error
             with need(work).lock:
                 work.benches["shoes"].put(shoe)
-                return {saved: None, **self.editor.show(work.benches["shoes"])}
+                return {saved: None, **self._wall(work), **self.editor.show(work.benches["shoes"])}
 
         saved.upload(
-            take_up, [work, saved], [saved, self.says, *self.editor.outputs],
+            take_up, [work, saved], [saved, *outputs, *self.editor.outputs],
             show_progress="hidden", **EACH,
         )  # fmt: skip
+
+        @guarded(self.says)
+        def mark(work: Work) -> dict[Any, Any]:
+            with need(work).lock:
+                return self._wall(work)
+
+        for step in self.editor.steps:
+            step.then(mark, [work], [self.wall, self.back, self.says], show_progress="hidden", **LAST)
 
     def restore(self, work: Work) -> dict[Any, Any]:
         """The wall after the page was loaded anew."""

@@ -23,7 +23,8 @@ PSI = 0.7
 class Studio:
     """A generator with its directions, and beside it a painter and a swapper.
 
-    Attributes: options, model, directions (by name, those that fit the model), left_out (why others do not).
+    Attributes: options, model, directions (by name, those that fit the model), left_out (why others do not), closing
+        (set when the page ends, so that what takes long ends too).
 
     Raises:
         FileFormatError: no such generator, painter or swapper.
@@ -33,6 +34,7 @@ class Studio:
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
         self._lock = threading.RLock()
+        self.closing = threading.Event()
         self.model: ShoeModel = load(self.options.model, self.options.device)
         self.directions: dict[str, Direction] = {}
         self.left_out: dict[str, str] = {}

@@ -12,10 +12,14 @@ import gradio as gr
 import numpy as np
 
 from shoegen.app.options import MEGABYTE, Options
-from shoegen.data.images import fit_image, read_image
+from shoegen.app.widgets import number
+from shoegen.data.images import READ_FORMATS, fit_image, open_picture, read_image
+from shoegen.data.labels import LabelMap
 from shoegen.errors import DataError
+from shoegen.spade.maps import decode_map
 
 MAX_PIXELS = 50_000_000
+MAX_MAP_PIXELS = 4096**2  # telling colours apart takes more memory than a picture
 MAX_SIDE = 3072  # pixels: larger pictures are reduced
 
 
@@ -31,6 +35,7 @@ def drop(label: str, elem_id: str, options: Options) -> gr.HTML:
         js_on_load=(Path(__file__).parent / "drop.js").read_text(),
         elem_id=elem_id,
         apply_default_css=False,
+        min_width=160,
     )
 
 
@@ -48,6 +53,25 @@ def take_file(value: Any, options: Options) -> tuple[bytes, str]:
         return base64.b64decode(data, validate=True), name
     except (TypeError, KeyError, binascii.Error) as error:
         raise DataError("the file did not arrive whole; choose it again") from error
+
+
+def take_map(value: Any, labels: LabelMap, options: Options) -> np.ndarray:
+    """(H, W) uint8: the part map of a PNG.
+
+    Raises:
+        DataError: none, or too large.
+    """
+    content, name = take_file(value, options)
+    try:
+        open_picture(content, READ_FORMATS, MAX_MAP_PIXELS)
+        return decode_map(content, labels)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+
+
+def handed_in(value: Any) -> float:
+    """When a file was dropped, by the visitor's clock: large ones arrive after smaller ones that were dropped later."""
+    return number(value.get("when") if isinstance(value, dict) else None, 0.0)
 
 
 def take_picture(value: Any, options: Options) -> tuple[np.ndarray, str]:

@@ -31,9 +31,11 @@ class Work:
         self.first_seed, self.psi, self.kind = 0, PSI, 0
         self.pixels: np.ndarray | None = None
         self.photo_name = self.found = ""
+        self.photo_when = 0.0
         self.photo: Photo | None = None
         self.several: list[np.ndarray] = []
         self.chosen = 0
+        self.asked_for = False  # whether a search is wanted that has not begun
         self.searching, self.stop = threading.Event(), threading.Event()
         self.drawing: np.ndarray | None = None
         self.painted: np.ndarray | None = None

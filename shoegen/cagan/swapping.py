@@ -24,6 +24,7 @@ from shoegen.torch_utils.text import describe_size
 KIND = "cagan"
 MODEL_FILE = "cagan.safetensors"  # in a run folder
 DEFAULT_PATH = Path(__file__).parent.parent / "assets" / MODEL_FILE
+SMALLEST = 16  # pixels a side of a picture that shows anything
 FLOOR = 0.05  # a sigmoid never reaches 0: a mask below this is none
 
 Picture = np.ndarray | str | Path
@@ -193,6 +194,8 @@ class Swapper:
                     else type(each).__name__
                 )
                 raise DataError(f"{name}: got {got}, expected a picture: uint8 (H, W, 3)")
+            if min(each.shape[:2]) < SMALLEST:
+                raise DataError(f"{name} is {_text(each.shape)} pixels, expected at least {SMALLEST} a side")
         for name in ("the article worn", "the other article"):
             if not same_aspect(named[name].shape[:2], photo.shape[:2]):
                 raise DataError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import click
 
 from shoegen.cli._completion import complete_model
@@ -33,7 +35,7 @@ from shoegen.cli._completion import complete_model
 )
 @click.option(
     "--max-upload",
-    type=click.FloatRange(min=0.001),
+    type=float,
     default=20.0,
     show_default=True,
     help="Megabytes of a picture at most.",
@@ -65,9 +67,12 @@ def command(
 
     from shoegen.app import Options, Server
     from shoegen.app.options import MEGABYTE
+    from shoegen.errors import ConfigError
 
     if password == "":
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    if not 0.001 <= max_upload <= 1000:  # nor NaN
+        raise ConfigError(f"--max-upload: got {max_upload:g}, expected 0.001 to 1000 megabytes")
     options = Options(
         model=model,
         painter=painter,
@@ -87,4 +92,5 @@ def command(
         if opens:
             webbrowser.open(server.address)
 
-    server.run(listening)
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it, as was said
+        server.run(listening)

@@ -85,7 +85,7 @@ class Samples:
         Raises:
             FileFormatError: not there, damaged, or of another kind.
         """
-        tensors, metadata = load_tensors(path, kind=KIND)
+        tensors, metadata = load_tensors(path, kind=KIND, nan=True)
         try:
             attributes = {
                 name.removeprefix("attribute/"): tensor.double().numpy()

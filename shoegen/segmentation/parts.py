@@ -16,7 +16,7 @@ from shoegen.errors import ConfigError, DataError, FileFormatError
 from shoegen.segmentation.config import NetConfig, SegmenterConfig
 from shoegen.segmentation.overlay import Overlay
 from shoegen.torch_utils.pixels import from_pixels
-from shoegen.torch_utils.tensors import find_model, load_tensors, save_tensors
+from shoegen.torch_utils.tensors import find_model, kind_of, load_tensors, save_tensors
 
 MODEL_FILE = "segmenter.safetensors"  # in a run folder
 DEFAULT_PATH = Path(__file__).parent.parent / "assets" / MODEL_FILE
@@ -28,13 +28,7 @@ Images = np.ndarray | torch.Tensor
 def is_segmenter(path: str | Path) -> bool:
     """Whether a file is a segmenter, or a run folder holds one."""
     path = Path(path)
-    if path.is_dir():
-        return (path / MODEL_FILE).is_file()
-    try:
-        load_tensors(path, kind=KIND)
-    except FileFormatError:
-        return False
-    return True
+    return (path / MODEL_FILE).is_file() if path.is_dir() else kind_of(path) == KIND
 
 
 class TrainedSegmenter(ABC):

@@ -70,6 +70,20 @@ def test_the_rest_is_held_when_the_slider_rests(studio, bench, monkeypatch):
     assert bench.unsettled is None
 
 
+def test_what_is_to_be_held_still_is_after_undo_and_redo(bench, monkeypatch):
+    monkeypatch.setattr(benches, "DRAG", 600.0)
+    bench.drag("heel", 75, MEASURED, hold=True)
+    bench.undo()
+    assert bench.unsettled is None
+    bench.redo()
+    entry = bench.unsettled
+    assert bench.settle(entry, bench.held(entry))
+    assert bench.shoe.history[-1].held
+    bench.drag("heel", 80, MEASURED)  # another drag
+    bench.undo()
+    assert 265 * bench.shoe.measures["heel_height"] == pytest.approx(75, abs=3)
+
+
 def test_millimetres_are_sought(studio, bench):
     heel = studio.directions["heel"]
     bench.drag("heel", 80, MEASURED, [])

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 
 import numpy as np
 import pytest
@@ -79,8 +80,8 @@ def open_tab(page, name):
     opened(page)
 
 
-def set_slider(page, value, bench="shoes"):
-    box = page.locator(f"#{bench}-slider-heel input[type=number]")
+def set_slider(page, value, bench="shoes", name="heel"):
+    box = page.locator(f"#{bench}-slider-{name} input[type=number]")
     box.fill(str(value))
     box.press("Enter")
 
@@ -167,6 +168,38 @@ def test_numbers_that_no_slider_has(page):
         pick(page)
         wait(page, "!document.querySelector('#shoes-refusal-heel .refusal')")
     assert page.locator(".toast-wrap .error, [data-testid=toast-body]").count() == 0
+
+
+def test_a_refusal_stays_while_another_sliders_rest_is_held(page):
+    pick(page, 1)
+    set_slider(page, 85)
+    wait(page, "document.querySelector('#shoes-story i')")
+    set_slider(page, 200, name="lightness")
+    page.wait_for_selector("#shoes-refusal-lightness .refusal")
+    wait(page, "!document.querySelector('#shoes-story i')")
+    assert "out of reach" in page.inner_text("#shoes-refusal-lightness")
+
+
+def test_a_target_that_is_missed_is_said_beside_its_slider(page):
+    """On this shoe what is measured jumps over it."""
+    sample = shoegen.load().sample(6)
+    assert 265 * sample.edit(heel="95mm").measures["heel_height"] > 98
+    pick(page, 6)
+    set_slider(page, 95)
+    page.wait_for_selector("#shoes-refusal-heel .remark")
+    wait(page, "!document.querySelector('#shoes-story i')")
+    assert "Heel to 95mm was not met" in page.inner_text("#shoes-refusal-heel")
+    page.click("#shoes-undo")
+    wait(page, "!document.querySelector('#shoes-refusal-heel .remark')")
+
+
+def test_the_wall_marks_what_is_on_the_bench(page):
+    pick(page, 1)
+    pick(page, 2)
+    page.click("#shoes-undo")
+    page.wait_for_selector("#wall button[data-index='1'].chosen")
+    page.click("#shoes-redo")
+    page.wait_for_selector("#wall button[data-index='2'].chosen")
 
 
 def test_the_scale_is_changed_while_the_rest_is_held(page):
@@ -407,16 +440,57 @@ def test_a_photograph(page, photo, tmp_path):
 
 
 def test_a_search_can_be_stopped(page, photo):
-    open_tab(page, "Photograph")
-    page.locator("#photo-file input").set_input_files(photo)
-    page.wait_for_selector("#photo-cut figcaption:text('pump.png, cut out')")
-    page.get_by_label("Best", exact=True).check()
-    page.click("#photo-find")
+    begin_search(page, photo)
     page.wait_for_selector("#photo-cut :text('finding the shoe')")
     page.click("#photo-stop")
     page.wait_for_selector("#photo-says .refusal")
     assert page.inner_text("#photo-says").startswith("Stopped; the photograph is still here")
     assert page.is_visible("#photo-cut figcaption:text('pump.png, cut out')")
+
+
+def begin_search(page, photo, quality="Best"):
+    open_tab(page, "Photograph")
+    page.locator("#photo-file input").set_input_files(photo)
+    page.wait_for_selector("#photo-cut figcaption:text('pump.png, cut out')")
+    page.get_by_label(quality, exact=True).check()
+    page.click("#photo-find")
+
+
+def test_searches_wait_for_one_another_and_sliders_for_none(page, photo, browser, address):
+    begin_search(page, photo)
+    page.wait_for_selector("#photo-cut :text('finding the shoe')")
+    with browser.new_context() as context:
+        other = context.new_page()
+        open_page(other, address)
+        pick(other)
+        before = source(other)
+        set_slider(other, 80)
+        wait(other, f"document.querySelector('#shoes-stage img').src !== {json.dumps(before)}")
+        begin_search(other, photo, "Fast")
+        other.wait_for_selector("#photo-cut :text('queue')")
+        other.click("#photo-stop")
+        other.wait_for_selector("#photo-says .refusal")
+        assert other.inner_text("#photo-says").startswith("Stopped; the photograph is still here")
+        page.wait_for_selector("#photo-cut :text('finding the shoe')")
+        page.click("#photo-stop")
+        page.wait_for_selector("#photo-says .refusal")
+        assert page.inner_text("#photo-says").startswith("Stopped")
+        wait(other, "!document.querySelector('#photo-cut').innerText.includes('queue')")
+        assert other.inner_text("#photo-says").startswith("Stopped")
+        assert other.locator("#photograph-stage img").count() == 0
+        other.click("#photo-find")
+        other.wait_for_selector("#photograph-stage img")
+
+
+def test_the_page_ends_in_the_middle_of_a_search(browser, photo):
+    with browser.new_context() as context:
+        with serving() as address:
+            page = context.new_page()
+            open_page(page, address)
+            begin_search(page, photo)
+            page.wait_for_selector("#photo-cut :text('finding the shoe')")
+            asked = time.monotonic()
+        assert time.monotonic() - asked < 15
 
 
 def test_painting(page, photo, tmp_path):

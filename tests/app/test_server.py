@@ -1,8 +1,10 @@
 """What the server lets through, and how it is started."""
 
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -131,6 +133,7 @@ def test_a_file_of_another_kind_is_refused_before_anyone_has_come():
         (["--painter", "nowhere"], "no model at nowhere; give a file"),
         (["--host", "203.0.113.1"], "cannot listen at 203.0.113.1:"),
         (["--port", "70000"], "--port: got 70000, expected 0 to 65535"),
+        (["--max-upload", "nan"], "--max-upload: got nan, expected 0.001 to 1000 megabytes"),
     ],
 )
 def test_refused(options, said):
@@ -145,6 +148,17 @@ def test_a_model_that_is_none(tmp_path):
     page = shoegen.app.serve(port=0, model=str(tmp_path / "broken.safetensors"))
     with pytest.raises(FileFormatError, match=r"broken\.safetensors"), page:
         pass
+
+
+@pytest.mark.parametrize("delay", [0.2, 2.0])
+def test_it_can_be_ended_while_it_starts(delay):
+    command = [sys.executable, "-m", "shoegen", "app", "--port", "0", "--no-open"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")
 
 
 def test_without_the_extra():

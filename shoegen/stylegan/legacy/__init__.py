@@ -79,7 +79,8 @@ def read_network(path: str | os.PathLike[str], which: Which = "g_ema") -> Networ
     try:
         if size > MAX_BYTES:
             raise FileFormatError(f"{size >> 30} GiB, more than any network has")
-        if int.from_bytes(head[:8], "little") <= size and head[8:9] == b"{":
+        fits = int.from_bytes(head[:8], "little") <= size
+        if head[8:9] == b"{" and (fits or not head.startswith(b"\x80")):  # which pickles start with
             return _from_safetensors(path, which)
         if head.startswith((b"PK\x03\x04", _LEGACY_TORCH)):
             return _from_torch(path, which)
