@@ -514,10 +514,7 @@ class Stopped:
         (("nothing",), "nothing"),
         (("{run}", "--train", "unet"), "--train needs --train-data"),
         (("{run}", "--images", "8"), "got --images, which is of trainings, without --train"),
-        (
-            ("--train", "unet,vgg", "--train-data", "{shoes}"),
-            "--train: got 'unet,vgg', expected different",
-        ),
+        (("--train", "unet,vgg", "--train-data", "{shoes}"), "--train: got 'vgg', expected one of unet,"),
         (("--train", "unet,unet", "--train-data", "{shoes}"), "--train: got 'unet,unet'"),
         (("--train", "unet", "--train-data", "nowhere"), "nowhere does not exist"),
         (
