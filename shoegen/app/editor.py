@@ -298,7 +298,8 @@ class Editor:
 
         for button, name in ((self.undo, "undo"), (self.redo, "redo"), (self.reset, "reset")):
             stepped = button.click(step(name), inputs, outputs, show_progress="hidden", **EACH)
-            self.steps.append(stepped.then(self.settle, inputs, outputs, **SETTLE))
+            stepped.then(self.settle, inputs, outputs, **SETTLE)
+            self.steps.append(stepped)
 
         def drag(name: str) -> Callable[..., Any]:
             @guarded(self.says)
